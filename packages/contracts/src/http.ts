@@ -1,0 +1,157 @@
+import { z } from 'zod';
+import {
+  batchSchema,
+  checkpointNameSchema,
+  checkpointSchema,
+  editIdSchema,
+  editInputSchema,
+  editSchema,
+  editStatusSchema,
+  evaluationSchema,
+  layerDriftSchema,
+  limits,
+  streamEventSchema,
+  streamSchema,
+} from './domain.js';
+import { editorConfigSchema } from './editor-config.js';
+
+/** Bodies and answers of the HTTP API. The OpenAPI document is made from these. */
+export const createStreamRequestSchema = z
+  .strictObject({
+    model: z.string().min(1).max(200).describe('Name or id of a model that a runtime serves'),
+    name: z.string().min(1).max(100).optional(),
+    config: z.strictObject(editorConfigSchema.shape).partial().optional().describe('Overrides of the model’s preset'),
+  })
+  .meta({ id: 'CreateStreamRequest' });
+export type CreateStreamRequest = z.infer<typeof createStreamRequestSchema>;
+
+export const submitEditsRequestSchema = z
+  .strictObject({ edits: z.array(editInputSchema).min(1).max(limits.editsPerRequest) })
+  .meta({ id: 'SubmitEditsRequest' });
+
+export const submitEditsResponseSchema = z
+  .object({ edits: z.array(editSchema.pick({ id: true, ordinal: true, status: true, reason: true })) })
+  .meta({ id: 'SubmitEditsResponse' });
+export type SubmitEditsResponse = z.infer<typeof submitEditsResponseSchema>;
+
+export const listStreamsResponseSchema = z
+  .object({ streams: z.array(streamSchema) })
+  .meta({ id: 'ListStreamsResponse' });
+
+export const listEditsQuerySchema = z.object({
+  status: editStatusSchema.optional(),
+  after: z.coerce.number().int().min(0).default(0).describe('Ordinal to start after'),
+  limit: z.coerce.number().int().min(1).max(1000).default(100),
+});
+export const listEditsResponseSchema = z
+  .object({
+    edits: z.array(editSchema),
+    next: z.int().nullable().describe('Value of `after` for the next page; null at the end'),
+  })
+  .meta({ id: 'ListEditsResponse' });
+export type ListEditsResponse = z.infer<typeof listEditsResponseSchema>;
+
+export const listBatchesResponseSchema = z
+  .object({ batches: z.array(batchSchema) })
+  .meta({ id: 'ListBatchesResponse' });
+export const listEventsResponseSchema = z
+  .object({ events: z.array(streamEventSchema) })
+  .meta({ id: 'ListEventsResponse' });
+
+export const revokeRequestSchema = z
+  .strictObject({ edits: z.array(editIdSchema).min(1).max(256), reason: z.string().max(500).optional() })
+  .meta({ id: 'RevokeRequest' });
+/** What a change of the head did. */
+export const headChangeSchema = z
+  .object({ head: z.int(), hash: z.string(), edits: z.array(editIdSchema).describe('The edits whose status changed') })
+  .meta({ id: 'HeadChange' });
+export type HeadChange = z.infer<typeof headChangeSchema>;
+
+export const createCheckpointRequestSchema = z
+  .strictObject({ name: checkpointNameSchema })
+  .meta({ id: 'CreateCheckpointRequest' });
+export const listCheckpointsResponseSchema = z
+  .object({ checkpoints: z.array(checkpointSchema) })
+  .meta({ id: 'ListCheckpointsResponse' });
+
+export const rollbackRequestSchema = z
+  .strictObject({ checkpoint: checkpointNameSchema.optional(), seq: z.int().min(0).optional() })
+  .refine((r) => (r.checkpoint === undefined) !== (r.seq === undefined), {
+    message: 'give either "checkpoint" or "seq"',
+  })
+  .meta({ id: 'RollbackRequest' });
+
+export const completionRequestSchema = z
+  .strictObject({
+    prompt: z.string().min(1).max(limits.promptLength),
+    maxTokens: z.int().min(1).max(256).default(16),
+    stop: z.array(z.string().min(1).max(50)).max(4).default(['\n']),
+    at: z
+      .union([z.int().min(0), checkpointNameSchema])
+      .optional()
+      .describe('Position or checkpoint to ask; the head when left out'),
+  })
+  .meta({ id: 'CompletionRequest' });
+export const completionResponseSchema = z.object({ text: z.string(), seq: z.int() }).meta({ id: 'CompletionResponse' });
+
+export const driftResponseSchema = z
+  .object({ seq: z.int(), layers: z.array(layerDriftSchema) })
+  .meta({ id: 'DriftResponse' });
+
+export const verifyLogRequestSchema = z
+  .strictObject({
+    deep: z.boolean().default(false).describe('Also recompute the state from the recorded keys and values in fp64'),
+  })
+  .meta({ id: 'VerifyLogRequest' });
+export const verifyLogResponseSchema = z
+  .object({
+    seq: z.int(),
+    hash: z.string(),
+    entries: z.int(),
+    ok: z.boolean(),
+    problems: z.array(z.string()),
+    deep: z
+      .array(
+        z.object({
+          layer: z.int(),
+          weightError: z.number(),
+          covarianceError: z.number(),
+          survivingColumns: z.int(),
+          deltaSha256: z.string(),
+        }),
+      )
+      .nullable(),
+  })
+  .meta({ id: 'VerifyLogResponse' });
+export type VerifyLogResponse = z.infer<typeof verifyLogResponseSchema>;
+
+export const evaluateResponseSchema = evaluationSchema;
+
+/** RFC 9457 problem details, with the code of the error table and, for bad input, line and field of each fault. */
+export const problemSchema = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    code: z.string(),
+    retryable: z.boolean(),
+    errors: z
+      .array(z.object({ line: z.int().optional(), field: z.string().optional(), message: z.string() }))
+      .optional(),
+  })
+  .meta({ id: 'Problem' });
+export type Problem = z.infer<typeof problemSchema>;
+
+export const modelSchema = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    architecture: z.string(),
+    layers: z.int(),
+    hiddenSize: z.int(),
+    intermediateSize: z.int(),
+  })
+  .meta({ id: 'Model' });
+export type Model = z.infer<typeof modelSchema>;
+export const listModelsResponseSchema = z.object({ models: z.array(modelSchema) }).meta({ id: 'ListModelsResponse' });

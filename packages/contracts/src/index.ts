@@ -1,0 +1,5 @@
+export * from './domain.js';
+export * from './editor-config.js';
+export * from './errors.js';
+export * from './http.js';
+export * from './ids.js';

@@ -1,0 +1,230 @@
+import type {
+  Baseline,
+  Batch,
+  BatchKind,
+  BatchSeconds,
+  Checkpoint,
+  Edit,
+  EditInput,
+  EditorConfig,
+  EditStatus,
+  Evaluation,
+  LayerDrift,
+  Model,
+  Stream,
+  StreamEvent,
+  StreamStatus,
+} from '@errata/contracts';
+
+/** Column-major little-endian fp32 matrix, as in errata.v1.Tensor. */
+export interface Matrix {
+  readonly rows: number;
+  readonly columns: number;
+  readonly data: Float32Array;
+}
+
+/** A record of the log: what one batch did to one layer of a stream. Symbols as in docs/architecture.md, section 2. */
+export interface LogEntry {
+  readonly streamId: string;
+  readonly seq: number;
+  readonly layer: number;
+  /** +1 adds the columns, −1 takes recorded columns back out: C = C₀ − G Σ Gᵀ, W = W₀ + B Gᵀ. */
+  readonly sign: 1 | -1;
+  /** d_in × u */
+  readonly keys: Matrix;
+  /** d_in × u */
+  readonly g: Matrix;
+  /** d_out × u */
+  readonly b: Matrix;
+  /** u × u upper triangle of R, fp64 row-major packed is not stored: only its diagonal. Residuals are derived, see `residual`. */
+  readonly rDiagonal: readonly number[];
+  /** d_out × u: V − W K when the entry was written; kept so that any column can be taken out later. */
+  readonly residual: Matrix;
+  readonly stats: Readonly<Record<string, number>>;
+  readonly configHash: string;
+}
+
+export interface StoredLogEntry extends LogEntry {
+  readonly previousHash: string;
+  readonly hash: string;
+}
+
+/** The state of the weights a caller means; mirrors errata.v1.StateRef. */
+export interface StateRef {
+  readonly streamId: string;
+  readonly seq: number;
+  readonly staged: readonly { readonly seq: number; readonly layers: readonly number[] }[];
+}
+
+/** A batch that has been claimed and not yet committed. Claiming again yields the same one. */
+export interface ClaimedBatch {
+  readonly seq: number;
+  readonly parentSeq: number;
+  readonly kind: BatchKind;
+  /** Edits in column order (apply). For revoke: the edits taken out. */
+  readonly edits: readonly Edit[];
+  /** For revoke: the columns of earlier batches, in the order of `edits`. */
+  readonly columns: readonly { readonly seq: number; readonly column: number }[];
+  /** For apply: a revoke batch that must be staged first and is committed together with this one (superseded edits). */
+  readonly supersedes: ClaimedBatch | null;
+  readonly createdAt: string;
+}
+
+export interface NewStream {
+  readonly name: string;
+  readonly modelId: string;
+  readonly config: EditorConfig;
+}
+
+export interface CovarianceInfo {
+  readonly id: string;
+  readonly modelId: string;
+  readonly layer: number;
+  readonly corpusId: string;
+  readonly tokens: number;
+  readonly dimension: number;
+}
+
+/** What verification or resolution found out about an edit. */
+export interface EditOutcome {
+  readonly editId: string;
+  readonly status?: EditStatus;
+  readonly reason?: string | null;
+  readonly answer?: string;
+  readonly baseline?: Baseline;
+}
+
+/** A position of the lineage: the batches from the root to a seq, in order. */
+export type Lineage = readonly number[];
+
+/**
+ * Everything that lasts. All methods throw `ErrataError`; a lost connection is `NOT_READY` (retryable).
+ * The history of a stream is a tree of batches: `seq` numbers are never reused, each batch names its parent, the head
+ * is a pointer. Rollback moves the head; nothing is deleted.
+ */
+export interface Store {
+  // models
+  registerModel(model: Model): Promise<void>;
+  listModels(): Promise<Model[]>;
+  /** @throws UNKNOWN_MODEL */
+  getModel(idOrName: string): Promise<Model>;
+
+  // streams
+  /** @throws UNKNOWN_MODEL, NAME_TAKEN. With an idempotency key, the same key and body yield the same stream. */
+  createStream(stream: NewStream, idempotency?: Idempotency): Promise<Stream>;
+  /** By id or by name. @throws UNKNOWN_STREAM */
+  getStream(idOrName: string): Promise<Stream>;
+  listStreams(): Promise<Stream[]>;
+  setStreamStatus(streamId: string, status: StreamStatus, detail?: string | null): Promise<void>;
+  /** Streams with queued edits or a claimed, uncommitted batch: what the sweep wakes. */
+  listStreamsWithWork(): Promise<string[]>;
+
+  // edits
+  /**
+   * Stores edits as queued, in order, in one transaction. An edit with the same normalised (subject, prompt) and the
+   * same target as a live or queued one is stored `rejected` with the reason naming the other.
+   * @throws UNKNOWN_STREAM, IDEMPOTENCY_CONFLICT
+   */
+  enqueueEdits(
+    streamId: string,
+    edits: readonly EditInput[],
+    idempotency?: Idempotency,
+  ): Promise<{ edits: Edit[]; replayed: boolean }>;
+  listEdits(
+    streamId: string,
+    options?: { status?: EditStatus; after?: number; limit?: number },
+  ): Promise<{ edits: Edit[]; next: number | null }>;
+  /** @throws UNKNOWN_EDIT */
+  getEdit(streamId: string, editId: string): Promise<Edit>;
+  /** All edits whose columns are in the weights at a position (head when left out), by ordinal. */
+  activeEdits(streamId: string, seq?: number): Promise<Edit[]>;
+  updateEdits(streamId: string, outcomes: readonly EditOutcome[]): Promise<void>;
+
+  // batches
+  /**
+   * Claims up to `limit` queued edits as the next batch, or returns the batch already claimed. Among queued edits with
+   * the same normalised (subject, prompt) only the last is kept, the earlier end `superseded`; one that replaces an
+   * applied edit brings a revoke batch with it. Null when there is nothing to do.
+   */
+  claimBatch(streamId: string, limit: number): Promise<ClaimedBatch | null>;
+  /** Claims the revocation of applied edits. Claiming the same edits again while uncommitted yields the same batch. @throws UNKNOWN_EDIT, EDIT_NOT_REVOCABLE */
+  claimRevoke(streamId: string, editIds: readonly string[], reason: string | null): Promise<ClaimedBatch>;
+  /** The claimed batch with this seq, as claimed. @throws UNKNOWN_POSITION */
+  getClaimedBatch(streamId: string, seq: number): Promise<ClaimedBatch>;
+  /** Takes edits out of a claimed batch (already known, rejected) before anything of it is staged; their outcome is set. */
+  dropFromBatch(streamId: string, seq: number, outcomes: readonly EditOutcome[]): Promise<void>;
+  /** Hidden states z found for a batch, hidden_size × edits, and marks its edits resolved. Idempotent: the first write stays. */
+  saveTargets(streamId: string, seq: number, targets: Matrix): Promise<void>;
+  readTargets(streamId: string, seq: number): Promise<Matrix | null>;
+
+  // the log
+  /**
+   * Writes one entry of a claimed batch. The same bytes again are a no-op.
+   * @throws LOG_CONFLICT other bytes at (stream, seq, layer); STALE_EPOCH; UNKNOWN_POSITION no such claimed batch
+   */
+  stageEntry(entry: LogEntry, epoch: number): Promise<StoredLogEntry>;
+  /** Layers already staged for a batch, ascending. */
+  stagedLayers(streamId: string, seq: number): Promise<number[]>;
+  /**
+   * Makes a batch (and the revoke batch it supersedes with) visible: checks that every layer is there, moves the head,
+   * sets the edits' states. Idempotent. An apply batch whose edits were all dropped is closed without moving the head.
+   * @throws SEQUENCE_GAP a layer is missing or the head is not the parent
+   */
+  commitBatch(streamId: string, seq: number, seconds: BatchSeconds): Promise<{ head: number; hash: string }>;
+  /** Drift figures measured after a batch. */
+  saveBatchDrift(streamId: string, seq: number, drift: readonly LayerDrift[]): Promise<void>;
+  listBatches(streamId: string): Promise<Batch[]>;
+  /**
+   * Seqs from the root to `seq`, ascending. With `knownUpTo`, only those above it are returned when `seq` descends
+   * from it (`forked: false`); otherwise the whole lineage (`forked: true`). @throws UNKNOWN_POSITION
+   */
+  lineage(streamId: string, seq: number, knownUpTo?: number): Promise<{ seqs: Lineage; forked: boolean }>;
+  /** Entries of one layer at the given seqs, in that order; staged ones included. Hashes are checked. @throws LOG_CORRUPT, UNKNOWN_POSITION */
+  readEntries(streamId: string, layer: number, seqs: readonly number[]): Promise<StoredLogEntry[]>;
+  /** Hash of the log at a position ('' hash of the root is the stream's genesis hash). @throws UNKNOWN_POSITION */
+  hashAt(streamId: string, seq: number): Promise<string>;
+  /** Walks the lineage of a position and recomputes every hash. */
+  verifyLog(streamId: string, seq: number): Promise<{ hash: string; entries: number; problems: string[] }>;
+
+  // time travel
+  /** Idempotent for the same name and position. @throws NAME_TAKEN */
+  createCheckpoint(streamId: string, name: string): Promise<Checkpoint>;
+  listCheckpoints(streamId: string): Promise<Checkpoint[]>;
+  /** @throws UNKNOWN_CHECKPOINT */
+  getCheckpoint(streamId: string, name: string): Promise<Checkpoint>;
+  /**
+   * Moves the head to an earlier position of any lineage of the stream. Edits outside that lineage become `revoked`
+   * with a reason, edits revoked on the dropped part come back as applied. @throws UNKNOWN_POSITION
+   */
+  rollback(streamId: string, seq: number): Promise<{ head: number; hash: string; editIds: string[] }>;
+  listEvents(streamId: string): Promise<StreamEvent[]>;
+
+  // covariance: d_in × d_in second moments, content-addressed by model, layer, corpus and tokens
+  saveCovariance(info: Omit<CovarianceInfo, 'id'>, moment: Matrix): Promise<CovarianceInfo>;
+  /** The newest for this model and layer with at least that many tokens, or null. */
+  findCovariance(modelId: string, layer: number, tokens: number): Promise<CovarianceInfo | null>;
+  readCovariance(id: string): Promise<Matrix>;
+  /** Fixes which covariance a stream's layer uses; the first call wins. */
+  bindCovariance(streamId: string, layer: number, covarianceId: string): Promise<void>;
+  boundCovariance(streamId: string, layer: number): Promise<CovarianceInfo | null>;
+
+  // shards
+  /** Makes `owner` the owner of a layer's shard; the epoch grows when the owner changes. */
+  acquireShard(streamId: string, layer: number, owner: string): Promise<{ epoch: number }>;
+
+  // evaluations
+  createEvaluation(streamId: string, seq: number): Promise<Evaluation>;
+  saveEvaluation(evaluation: Evaluation): Promise<void>;
+  /** @throws UNKNOWN_EVALUATION */
+  getEvaluation(streamId: string, evaluationId: string): Promise<Evaluation>;
+
+  /** Whether the database answers and its schema is current. */
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** An HTTP Idempotency-Key with the hash of the request it came with. */
+export interface Idempotency {
+  readonly key: string;
+  readonly bodyHash: string;
+}
