@@ -36,10 +36,11 @@ export interface LogEntry {
   readonly g: Matrix;
   /** d_out × u */
   readonly b: Matrix;
-  /** u × u upper triangle of R, fp64 row-major packed is not stored: only its diagonal. Residuals are derived, see `residual`. */
+  /**
+   * Diagonal of R (fp64). The rest of R, and with it the residual E = B Rᵀ, follows from K and G: the strict lower part of
+   * R is that of KᵀG (of −KᵀG where sign is −1).
+   */
   readonly rDiagonal: readonly number[];
-  /** d_out × u: V − W K when the entry was written; kept so that any column can be taken out later. */
-  readonly residual: Matrix;
   readonly stats: Readonly<Record<string, number>>;
   readonly configHash: string;
 }
