@@ -43,5 +43,6 @@ export type {
 } from './generated/errata/v1/shard.js';
 export { ShardServiceService } from './generated/errata/v1/shard.js';
 export type { StagedBatch, StateRef, Tensor, TensorChunk } from './generated/errata/v1/tensor.js';
+export * from './placement.js';
 export * from './server.js';
 export * from './tensor.js';

@@ -154,6 +154,11 @@ export interface Store {
   getClaimedBatch(streamId: string, seq: number): Promise<ClaimedBatch>;
   /** Takes edits out of a claimed batch (already known, rejected) before anything of it is staged; their outcome is set. */
   dropFromBatch(streamId: string, seq: number, outcomes: readonly EditOutcome[]): Promise<void>;
+  /**
+   * Gives a claimed batch up: its edits are queued again (apply) or stay as they are (revoke), what was staged is never
+   * read again. A batch that is not claimed is left alone.
+   */
+  releaseBatch(streamId: string, seq: number): Promise<void>;
   /** Hidden states z found for a batch, hidden_size × edits, and marks its edits resolved. Idempotent: the first write stays. */
   saveTargets(streamId: string, seq: number, targets: Matrix): Promise<void>;
   readTargets(streamId: string, seq: number): Promise<Matrix | null>;

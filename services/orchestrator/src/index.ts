@@ -1,1 +1,2 @@
-export {};
+export { createActivities } from './activities/index.js';
+export { sweep, taskQueue } from './sweep.js';

@@ -1,0 +1,121 @@
+import type { Checkpoint, HeadChange, Stream } from '@errata/contracts';
+import type { ClaimedBatch } from '@errata/store';
+import type { BatchPlan, StreamActivities } from '@errata/workflows';
+import type { Dependencies } from './context.js';
+import { guard } from './guard.js';
+import { applyLayer, revokeLayer } from './layers.js';
+import { evaluate, measureDrift, verifyBatch } from './measure.js';
+import { prepareStream } from './prepare.js';
+import { resolveTargets } from './resolve.js';
+
+/** The activities of the workflows, bound to their dependencies: each guarded and timed. */
+export function createActivities(dependencies: Dependencies): StreamActivities {
+  const { store, logger, metrics } = dependencies;
+  const activity = <Args, Result>(
+    name: keyof StreamActivities,
+    work: (args: Args, signal: AbortSignal) => Promise<Result>,
+  ) =>
+    guard<Args, Result>(logger, name, async (args, signal) => {
+      const end = metrics.activitySeconds.startTimer({ activity: name });
+      try {
+        const result = await work(args, signal);
+        end({ outcome: 'ok' });
+        return result;
+      } catch (error) {
+        end({ outcome: 'error' });
+        throw error;
+      }
+    });
+
+  return {
+    prepareStream: activity('prepareStream', ({ streamId }: { streamId: string }, signal) =>
+      prepareStream(dependencies, streamId, signal),
+    ),
+    failStream: activity('failStream', ({ streamId, detail }: { streamId: string; detail: string }) =>
+      store.setStreamStatus(streamId, 'failed', detail),
+    ),
+    claimBatch: activity('claimBatch', async ({ streamId }: { streamId: string }) => {
+      const stream = await store.getStream(streamId);
+      const batch = await store.claimBatch(streamId, stream.config.batchSize);
+      return batch && planOf(stream, batch);
+    }),
+    claimRevoke: activity(
+      'claimRevoke',
+      async (args: { streamId: string; editIds: readonly string[]; reason: string | null }) => {
+        const stream = await store.getStream(args.streamId);
+        return planOf(stream, await store.claimRevoke(args.streamId, args.editIds, args.reason));
+      },
+    ),
+    releaseBatch: activity('releaseBatch', ({ streamId, seq }: BatchArgs) => store.releaseBatch(streamId, seq)),
+    resolveTargets: activity('resolveTargets', ({ streamId, seq }: BatchArgs, signal) =>
+      resolveTargets(dependencies, streamId, seq, signal),
+    ),
+    applyLayer: activity('applyLayer', ({ streamId, seq, layer }: LayerArgs, signal) =>
+      applyLayer(dependencies, streamId, seq, layer, signal),
+    ),
+    revokeLayer: activity('revokeLayer', ({ streamId, seq, layer }: LayerArgs, signal) =>
+      revokeLayer(dependencies, streamId, seq, layer, signal),
+    ),
+    commitBatch: activity(
+      'commitBatch',
+      async ({ streamId, seq, seconds }: Parameters<StreamActivities['commitBatch']>[0]) => {
+        const batch = await store.getClaimedBatch(streamId, seq);
+        const total = (Date.now() - Date.parse(batch.createdAt)) / 1000;
+        const change = await store.commitBatch(streamId, seq, { ...seconds, total });
+        return { ...change, edits: batch.edits.map((edit) => edit.id) } satisfies HeadChange;
+      },
+    ),
+    verifyBatch: activity('verifyBatch', ({ streamId, seq }: BatchArgs, signal) =>
+      verifyBatch(dependencies, streamId, seq, signal),
+    ),
+    measureDrift: activity('measureDrift', ({ streamId, seq }: BatchArgs, signal) =>
+      measureDrift(dependencies, streamId, seq, signal),
+    ),
+    rollback: activity('rollback', async ({ streamId, seq }: BatchArgs): Promise<HeadChange> => {
+      const { head, hash, editIds } = await store.rollback(streamId, seq);
+      return { head, hash, edits: editIds };
+    }),
+    createCheckpoint: activity(
+      'createCheckpoint',
+      ({ streamId, name }: { streamId: string; name: string }): Promise<Checkpoint> =>
+        store.createCheckpoint(streamId, name),
+    ),
+    setPaused: activity('setPaused', ({ streamId, paused }: { streamId: string; paused: boolean }) =>
+      store.setStreamStatus(streamId, paused ? 'paused' : 'ready'),
+    ),
+    evaluate: activity('evaluate', ({ streamId, evaluationId }: EvaluationArgs, signal) =>
+      evaluate(dependencies, streamId, evaluationId, signal),
+    ),
+    failEvaluation: activity(
+      'failEvaluation',
+      async ({ streamId, evaluationId, detail }: EvaluationArgs & { detail: string }) => {
+        const evaluation = await store.getEvaluation(streamId, evaluationId);
+        await store.saveEvaluation({ ...evaluation, status: 'failed', detail });
+      },
+    ),
+  };
+}
+
+interface BatchArgs {
+  readonly streamId: string;
+  readonly seq: number;
+}
+
+interface LayerArgs extends BatchArgs {
+  readonly layer: number;
+}
+
+interface EvaluationArgs {
+  readonly streamId: string;
+  readonly evaluationId: string;
+}
+
+function planOf(stream: Stream, batch: ClaimedBatch): BatchPlan {
+  return {
+    seq: batch.seq,
+    kind: batch.kind,
+    edits: batch.edits.length,
+    layers: stream.config.layers,
+    supersedes: batch.supersedes?.seq ?? null,
+  };
+}

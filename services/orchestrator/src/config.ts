@@ -1,0 +1,32 @@
+import { z } from 'zod';
+
+const address = z.string().regex(/^[^\s:]+:\d+$/, 'must be host:port');
+
+const schema = z.object({
+  /** Postgres holding the log. */
+  DATABASE_URL: z.url(),
+  /** Frontend of the Temporal service. */
+  TEMPORAL_ADDRESS: address.default('127.0.0.1:7233'),
+  TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
+  /** The model runtime that serves the streams of this orchestrator. */
+  MODEL_RUNTIME: address,
+  /** Shard workers, comma-separated; the layers of a stream are spread over them. */
+  SHARD_WORKERS: z
+    .string()
+    .transform((list) => list.split(',').map((item) => item.trim()))
+    .pipe(z.array(address).min(1)),
+  /** Where Prometheus scrapes this process. */
+  METRICS_LISTEN: address.default('127.0.0.1:0'),
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  /** How often streams whose wake-up was lost are looked for, in milliseconds. */
+  SWEEP_INTERVAL_MS: z.coerce.number().int().min(100).default(15_000),
+});
+
+export type Config = z.infer<typeof schema>;
+
+/** Reads the environment. @throws Error naming every variable that is missing or wrong */
+export function readConfig(env: NodeJS.ProcessEnv): Config {
+  const result = schema.safeParse(env);
+  if (result.success) return result.data;
+  throw new Error(result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '));
+}

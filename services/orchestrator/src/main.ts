@@ -1,0 +1,54 @@
+import { connectModelRuntime, connectShardWorker } from '@errata/rpc';
+import { createStore } from '@errata/store';
+import { createLogger, createRegistry, onShutdown, serveMetrics } from '@errata/telemetry';
+import { Client, Connection } from '@temporalio/client';
+import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import { createActivities } from './activities/index.js';
+import { workflowSource } from './bundle.js';
+import { readConfig } from './config.js';
+import { createMetrics } from './metrics.js';
+import { startSweeps, taskQueue } from './sweep.js';
+
+const config = readConfig(process.env);
+const logger = createLogger('orchestrator', config.LOG_LEVEL);
+const registry = createRegistry('orchestrator');
+Runtime.install({
+  logger: new DefaultLogger('WARN', ({ level, message, meta }) =>
+    logger[level === 'ERROR' ? 'error' : 'warn']({ ...meta, err: meta?.error }, message),
+  ),
+  shutdownSignals: [],
+});
+
+const store = createStore({ databaseUrl: config.DATABASE_URL });
+const nativeConnection = await NativeConnection.connect({ address: config.TEMPORAL_ADDRESS });
+const connection = await Connection.connect({ address: config.TEMPORAL_ADDRESS });
+const client = new Client({ connection, namespace: config.TEMPORAL_NAMESPACE });
+const runtime = connectModelRuntime(config.MODEL_RUNTIME);
+const shards = config.SHARD_WORKERS.map(connectShardWorker);
+
+const worker = await Worker.create({
+  connection: nativeConnection,
+  namespace: config.TEMPORAL_NAMESPACE,
+  taskQueue,
+  ...workflowSource(),
+  activities: { ...createActivities({ store, runtime, shards, logger, metrics: createMetrics(registry) }) },
+  maxConcurrentActivityTaskExecutions: 32,
+  shutdownGraceTime: '5 seconds',
+});
+const metricsServer = await serveMetrics(config.METRICS_LISTEN, registry);
+const sweeps = startSweeps(store, client, logger, config.SWEEP_INTERVAL_MS);
+const running = worker.run();
+
+onShutdown(logger, async () => {
+  sweeps.stop();
+  worker.shutdown();
+  await running;
+  await metricsServer.close();
+  runtime.close();
+  for (const shard of shards) shard.close();
+  await connection.close();
+  await nativeConnection.close();
+  await store.close();
+});
+logger.info({ ready: true, metrics: metricsServer.address, taskQueue }, 'orchestrator is polling');
+await running;

@@ -1,0 +1,47 @@
+import type { BatchKind, Checkpoint, HeadChange } from '@errata/contracts';
+
+/** What a workflow needs to know of a claimed batch: numbers only, never text or tensors. */
+export interface BatchPlan {
+  readonly seq: number;
+  readonly kind: BatchKind;
+  readonly edits: number;
+  /** Edited layers, ascending. */
+  readonly layers: readonly number[];
+  /** Seq of the revoke batch that is staged first and committed together with this one. */
+  readonly supersedes: number | null;
+}
+
+export interface StepSeconds {
+  readonly targets: number;
+  readonly keys: number;
+  readonly update: number;
+}
+
+interface BatchRef {
+  readonly streamId: string;
+  readonly seq: number;
+}
+
+/** Every side effect of the workflows. Each is idempotent by its arguments, so that any of them may run again. */
+export interface StreamActivities {
+  /** Makes sure that the covariance of every edited layer is there and bound to the stream. */
+  prepareStream(args: { streamId: string }): Promise<void>;
+  /** The stream cannot go on by itself; a person resumes it. */
+  failStream(args: { streamId: string; detail: string }): Promise<void>;
+  claimBatch(args: { streamId: string }): Promise<BatchPlan | null>;
+  claimRevoke(args: { streamId: string; editIds: readonly string[]; reason: string | null }): Promise<BatchPlan>;
+  /** Gives a batch up that cannot be finished: what it would have changed stays as it was. */
+  releaseBatch(args: BatchRef): Promise<void>;
+  /** Finds the targets of a batch; edits that need no write or cannot be written leave it. Answers how many are left. */
+  resolveTargets(args: BatchRef): Promise<{ edits: number; seconds: number }>;
+  applyLayer(args: BatchRef & { layer: number }): Promise<{ keysSeconds: number; updateSeconds: number }>;
+  revokeLayer(args: BatchRef & { layer: number }): Promise<{ updateSeconds: number }>;
+  commitBatch(args: BatchRef & { seconds: StepSeconds }): Promise<HeadChange>;
+  verifyBatch(args: BatchRef): Promise<{ verified: number }>;
+  measureDrift(args: BatchRef): Promise<void>;
+  rollback(args: BatchRef): Promise<HeadChange>;
+  createCheckpoint(args: { streamId: string; name: string }): Promise<Checkpoint>;
+  setPaused(args: { streamId: string; paused: boolean }): Promise<void>;
+  evaluate(args: { streamId: string; evaluationId: string }): Promise<void>;
+  failEvaluation(args: { streamId: string; evaluationId: string; detail: string }): Promise<void>;
+}

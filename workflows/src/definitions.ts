@@ -1,0 +1,21 @@
+import type { Checkpoint, HeadChange } from '@errata/contracts';
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { StreamSnapshot } from './stream-state.js';
+
+/** New edits may be waiting. */
+export const wakeSignal = defineSignal('wake');
+
+/** Takes applied edits back out. */
+export const revokeUpdate = defineUpdate<HeadChange, [{ editIds: string[]; reason: string | null }]>('revoke');
+
+/** Moves the head to an earlier position. */
+export const rollbackUpdate = defineUpdate<HeadChange, [{ seq: number }]>('rollback');
+
+/** Names the present head. */
+export const checkpointUpdate = defineUpdate<Checkpoint, [{ name: string }]>('checkpoint');
+
+export const pauseUpdate = defineUpdate<void>('pause');
+export const resumeUpdate = defineUpdate<void>('resume');
+
+/** What the workflow is doing. */
+export const stateQuery = defineQuery<StreamSnapshot>('state');

@@ -1,0 +1,284 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { ApplicationFailure, WorkflowUpdateFailedError } from '@temporalio/client';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import { TestWorkflowEnvironment } from '@temporalio/testing';
+import { bundleWorkflowCode, DefaultLogger, Runtime, Worker, type WorkflowBundle } from '@temporalio/worker';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { StreamActivities } from './activities.js';
+import {
+  checkpointUpdate,
+  pauseUpdate,
+  resumeUpdate,
+  revokeUpdate,
+  rollbackUpdate,
+  stateQuery,
+  wakeSignal,
+} from './definitions.js';
+import type { EditStreamArgs } from './edit-stream.js';
+import { plan, type Recording, recordActivities } from './testing/recorded-activities.js';
+
+const testServer = process.env.ERRATA_TEST_SERVER ?? '';
+const workflowsPath = fileURLToPath(new URL('../dist/index.js', import.meta.url));
+
+let env: TestWorkflowEnvironment;
+let bundle: WorkflowBundle;
+let streams = 0;
+
+beforeAll(async () => {
+  if (!existsSync(testServer))
+    throw new Error('ERRATA_TEST_SERVER must name the time-skipping test server: run `npm test`, which sets it up');
+  Runtime.install({ logger: new DefaultLogger('ERROR') });
+  [env, bundle] = await Promise.all([
+    TestWorkflowEnvironment.createTimeSkipping({ server: { executable: { type: 'existing-path', path: testServer } } }),
+    bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('ERROR') }),
+  ]);
+});
+
+afterAll(async () => {
+  await env?.teardown();
+});
+
+/** Runs a stream's workflow with the given activities while `body` talks to it, then ends it. */
+async function withStream(
+  recording: Recording,
+  body: (handle: Awaited<ReturnType<typeof start>>) => Promise<void>,
+  args: Partial<EditStreamArgs> = {},
+) {
+  const taskQueue = `q${streams++}`;
+  const worker = await Worker.create({
+    connection: env.nativeConnection,
+    taskQueue,
+    workflowBundle: bundle,
+    activities: { ...recording.activities },
+  });
+  await worker.runUntil(async () => {
+    const handle = await start(taskQueue, args);
+    try {
+      await body(handle);
+      await record(handle);
+    } finally {
+      await handle.terminate('the test is over');
+    }
+  });
+}
+
+/** With RECORD_HISTORIES=1 the history of each test is kept for replay.test.ts: run it before a release. */
+async function record(handle: Awaited<ReturnType<typeof start>>): Promise<void> {
+  if (process.env.RECORD_HISTORIES !== '1') return;
+  const name = (expect.getState().currentTestName ?? '')
+    .replace(/^.* > /, '')
+    .replace(/[^a-z]+/gi, '-')
+    .slice(0, 48);
+  const run = env.client.workflow.getHandle(handle.workflowId, handle.firstExecutionRunId);
+  // Names of the machine have no place in the repository.
+  const root = fileURLToPath(new URL('../..', import.meta.url));
+  const json = historyToJSON(await run.fetchHistory())
+    .replaceAll(root, '')
+    .replaceAll(/"identity": ?"[^"]*"/g, '"identity": "worker"');
+  if (json.length > 400_000) return;
+  writeFileSync(
+    fileURLToPath(new URL(`../history-files/${name}.json`, import.meta.url)),
+    `${JSON.stringify(JSON.parse(json))}\n`,
+  );
+}
+
+function start(taskQueue: string, args: Partial<EditStreamArgs>) {
+  return env.client.workflow.start<(args: EditStreamArgs) => Promise<void>>('editStream', {
+    taskQueue,
+    workflowId: `str_${streams}`,
+    args: [{ streamId: `str_${streams}`, ...args }],
+  });
+}
+
+async function until(condition: () => boolean, seconds = 10): Promise<void> {
+  for (let i = 0; i < seconds * 40 && !condition(); i++) await new Promise((resolve) => setTimeout(resolve, 25));
+  expect(condition()).toBe(true);
+}
+
+const refused = (code: string, message: string) => async () => {
+  throw ApplicationFailure.nonRetryable(message, code);
+};
+
+describe('editStream', () => {
+  test('prepares once, then takes batches layer by layer until the queue is empty', async () => {
+    const recording = recordActivities();
+    recording.queue.push(plan(1), plan(2));
+    await withStream(recording, async () => {
+      await until(() => recording.calls.filter((call) => call === 'claimBatch').length === 3);
+      const batch = (seq: number) => [
+        'claimBatch',
+        `resolveTargets ${seq}`,
+        `applyLayer ${seq} 6`,
+        `applyLayer ${seq} 7`,
+        `commitBatch ${seq} 1 0.5`,
+        `verifyBatch ${seq}`,
+        `measureDrift ${seq}`,
+      ];
+      expect(recording.calls).toEqual(['prepareStream', ...batch(1), ...batch(2), 'claimBatch']);
+    });
+  });
+
+  test('a wake-up brings an idle stream back to work', async () => {
+    const recording = recordActivities();
+    await withStream(recording, async (handle) => {
+      await until(() => recording.calls.includes('claimBatch'));
+      recording.queue.push(plan(1));
+      await handle.signal(wakeSignal);
+      await until(() => recording.head === 1);
+    });
+  });
+
+  test('a superseded edit is taken out, layer by layer, before the new one is resolved', async () => {
+    const recording = recordActivities();
+    recording.queue.push(plan(5, 4));
+    await withStream(recording, async () => {
+      await until(() => recording.head === 5);
+      const calls = recording.calls.slice(recording.calls.indexOf('revokeLayer 4 6'));
+      expect(calls.slice(0, 4)).toEqual(['revokeLayer 4 6', 'revokeLayer 4 7', 'resolveTargets 5', 'applyLayer 5 6']);
+    });
+  });
+
+  test('a batch whose edits were all dropped is closed without touching a layer', async () => {
+    const recording = recordActivities({ resolveTargets: async () => ({ edits: 0, seconds: 0.1 }) });
+    recording.queue.push(plan(1));
+    await withStream(recording, async () => {
+      await until(() => recording.head === 1);
+      expect(recording.calls.some((call) => call.startsWith('applyLayer') || call.startsWith('verifyBatch'))).toBe(
+        false,
+      );
+    });
+  });
+
+  test('an activity that fails for a passing reason is run again', async () => {
+    let failures = 2;
+    const recording: Recording = recordActivities({
+      applyLayer: async ({ seq, layer }) => {
+        if (layer === 7 && failures-- > 0) throw ApplicationFailure.create({ type: 'NOT_READY', message: 'no worker' });
+        recording.calls.push(`applyLayer ${seq} ${layer}`);
+        return { keysSeconds: 0, updateSeconds: 0 };
+      },
+    });
+    recording.queue.push(plan(1));
+    await withStream(recording, async () => {
+      await until(() => recording.head === 1);
+      expect(recording.calls.filter((call) => call.startsWith('applyLayer'))).toEqual([
+        'applyLayer 1 6',
+        'applyLayer 1 7',
+      ]);
+    });
+  });
+
+  test('a batch that cannot succeed stops the stream visibly, and resume tries again', async () => {
+    let broken = true;
+    const recording: Recording = recordActivities({
+      resolveTargets: async () => {
+        if (broken) throw ApplicationFailure.nonRetryable('condition 1e9', 'ILL_CONDITIONED');
+        return { edits: 2, seconds: 1 };
+      },
+    });
+    recording.queue.push(plan(1));
+    await withStream(recording, async (handle) => {
+      await until(() => recording.calls.includes('failStream condition 1e9'));
+      expect(await handle.query(stateQuery)).toMatchObject({ failed: true, phase: 'idle' });
+      broken = false;
+      await handle.executeUpdate(resumeUpdate);
+      await until(() => recording.head === 1);
+    });
+  });
+
+  test('pause holds new batches, changes of the head still work', async () => {
+    const recording = recordActivities();
+    await withStream(recording, async (handle) => {
+      await until(() => recording.calls.includes('claimBatch'));
+      await handle.executeUpdate(pauseUpdate);
+      recording.queue.push(plan(1));
+      await handle.signal(wakeSignal);
+      const checkpoint = await handle.executeUpdate(checkpointUpdate, { args: [{ name: 'before' }] });
+      expect(checkpoint).toMatchObject({ name: 'before', seq: 0 });
+      expect(recording.head).toBe(0);
+      await handle.executeUpdate(resumeUpdate);
+      await until(() => recording.head === 1);
+    });
+  });
+
+  test('revoke and rollback answer with the new head, one after the other', async () => {
+    const recording = recordActivities();
+    await withStream(recording, async (handle) => {
+      const [revoked, rolledBack] = await Promise.all([
+        handle.executeUpdate(revokeUpdate, { args: [{ editIds: ['edt_1'], reason: null }] }),
+        handle.executeUpdate(rollbackUpdate, { args: [{ seq: 0 }] }),
+      ]);
+      expect(revoked.head).toBe(1);
+      expect(rolledBack.head).toBe(0);
+      const revoke = [
+        'claimRevoke edt_1',
+        'revokeLayer 1 6',
+        'revokeLayer 1 7',
+        'commitBatch 1 0 0.5',
+        'measureDrift 1',
+      ];
+      const calls = recording.calls.filter((call) => revoke.includes(call) || call === 'rollback 0');
+      expect([
+        [...revoke, 'rollback 0'],
+        ['rollback 0', ...revoke],
+      ]).toContainEqual(calls);
+    });
+  });
+
+  test('a refused revoke keeps its error code, gives the batch up and leaves the stream working', async () => {
+    const recording: Recording = recordActivities({
+      revokeLayer: refused('REVOKE_ILL_CONDITIONED', 'λ_min(T) is 1e-9') as StreamActivities['revokeLayer'],
+    });
+    await withStream(recording, async (handle) => {
+      const failure = await handle
+        .executeUpdate(revokeUpdate, { args: [{ editIds: ['edt_1'], reason: null }] })
+        .catch((error: unknown) => error);
+      expect(failure).toBeInstanceOf(WorkflowUpdateFailedError);
+      expect((failure as WorkflowUpdateFailedError).cause).toMatchObject({
+        type: 'REVOKE_ILL_CONDITIONED',
+        message: 'λ_min(T) is 1e-9',
+      });
+      expect(recording.calls).toContain('releaseBatch 1');
+      recording.queue.push(plan(2));
+      await handle.signal(wakeSignal);
+      await until(() => recording.head === 2);
+    });
+  });
+
+  test('hands over to a new run before its history grows large and loses nothing', async () => {
+    const recording = recordActivities();
+    const batches = 150;
+    for (let seq = 1; seq <= batches; seq++) recording.queue.push(plan(seq));
+    await withStream(recording, async (handle) => {
+      await until(() => recording.head === batches, 90);
+      await until(() => recording.calls.at(-1) === 'claimBatch');
+      const description = await env.client.workflow.getHandle(handle.workflowId).describe();
+      expect(description.runId).not.toBe(handle.firstExecutionRunId);
+      expect(description.historyLength).toBeLessThan(4500);
+      expect(recording.calls.filter((call) => call.startsWith('commitBatch'))).toHaveLength(batches);
+      expect(recording.calls.filter((call) => call === 'prepareStream')).toHaveLength(1);
+    });
+  }, 120_000);
+});
+
+test('a failed evaluation is recorded', async () => {
+  const recording = recordActivities({
+    evaluate: refused('INTERNAL', 'no perplexity') as StreamActivities['evaluate'],
+  });
+  const taskQueue = `q${streams++}`;
+  const worker = await Worker.create({
+    connection: env.nativeConnection,
+    taskQueue,
+    workflowBundle: bundle,
+    activities: { ...recording.activities },
+  });
+  await worker.runUntil(
+    env.client.workflow.execute('evaluateStream', {
+      taskQueue,
+      workflowId: 'evl',
+      args: [{ streamId: 's', evaluationId: 'e' }],
+    }),
+  );
+  expect(recording.calls).toEqual(['failEvaluation no perplexity']);
+});

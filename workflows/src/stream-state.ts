@@ -1,0 +1,105 @@
+/** What one run hands to the next; a plain object because a class would not survive the data converter. */
+export interface StreamCarry {
+  readonly paused: boolean;
+  readonly failed: boolean;
+  readonly prepared: boolean;
+  /** Batches committed over the stream's life. */
+  readonly batches: number;
+}
+
+export interface StreamSnapshot extends StreamCarry {
+  readonly phase: Phase;
+}
+
+export type Phase = 'preparing' | 'idle' | 'batch' | 'control';
+
+/** Events after which a run hands over: far below Temporal's warning at 10,240, so that a long batch still fits. */
+export const historyLimit = 4000;
+
+/** The state of an edit-stream workflow, apart from Temporal so that it can be tested alone. */
+export class StreamState {
+  private paused: boolean;
+  private failed: boolean;
+  private prepared: boolean;
+  private batches: number;
+  private phase: Phase = 'idle';
+  /** True at the start: edits may have been stored before the workflow ran. */
+  private pending = true;
+  private tail: Promise<unknown> = Promise.resolve();
+
+  constructor(carry?: StreamCarry) {
+    this.paused = carry?.paused ?? false;
+    this.failed = carry?.failed ?? false;
+    this.prepared = carry?.prepared ?? false;
+    this.batches = carry?.batches ?? 0;
+  }
+
+  get isPrepared(): boolean {
+    return this.prepared;
+  }
+
+  /** Whether the loop should look for a batch now. */
+  get runnable(): boolean {
+    return this.pending && !this.paused && !this.failed;
+  }
+
+  wake(): void {
+    this.pending = true;
+  }
+
+  /** The queue was empty when it was looked at. A wake-up that came since then keeps the loop going. */
+  drained(): void {
+    this.pending = false;
+  }
+
+  markPrepared(): void {
+    this.prepared = true;
+    this.failed = false;
+  }
+
+  committed(): void {
+    this.batches += 1;
+  }
+
+  pause(): void {
+    this.paused = true;
+  }
+
+  /** Also clears a failure: resuming is how a person says "try again". */
+  resume(): void {
+    this.paused = false;
+    this.failed = false;
+    this.pending = true;
+  }
+
+  fail(): void {
+    this.failed = true;
+  }
+
+  shouldHandOver(historyLength: number, suggested: boolean): boolean {
+    return suggested || historyLength >= historyLimit;
+  }
+
+  /** Runs pieces of work one after the other, in order of arrival: batches and changes of the head never overlap. */
+  exclusive<T>(phase: Phase, work: () => Promise<T>): Promise<T> {
+    const run = async (): Promise<T> => {
+      this.phase = phase;
+      try {
+        return await work();
+      } finally {
+        this.phase = 'idle';
+      }
+    };
+    const result = this.tail.then(run, run);
+    this.tail = result.catch(() => undefined);
+    return result;
+  }
+
+  carry(): StreamCarry {
+    return { paused: this.paused, failed: this.failed, prepared: this.prepared, batches: this.batches };
+  }
+
+  snapshot(): StreamSnapshot {
+    return { ...this.carry(), phase: this.phase };
+  }
+}

@@ -1,0 +1,87 @@
+import type { BatchPlan, StreamActivities } from '../activities.js';
+
+/** What a test sees of the activities that were run. */
+export interface Recording {
+  readonly activities: StreamActivities;
+  readonly calls: string[];
+  readonly queue: BatchPlan[];
+  head: number;
+}
+
+/**
+ * Activities that keep a queue and a head in memory and write down their calls: the workflow is what is tested with
+ * them. `overrides` replaces single ones.
+ */
+export function recordActivities(overrides: Partial<StreamActivities> = {}): Recording {
+  const calls: string[] = [];
+  const queue: BatchPlan[] = [];
+  const recording: Recording = {
+    calls,
+    queue,
+    head: 0,
+    activities: {
+      prepareStream: async () => note('prepareStream'),
+      failStream: async ({ detail }) => note(`failStream ${detail}`),
+      claimBatch: async () => {
+        note('claimBatch');
+        return queue[0] ?? null;
+      },
+      claimRevoke: async ({ editIds }) => {
+        note(`claimRevoke ${editIds.join(',')}`);
+        return { seq: recording.head + 1, kind: 'revoke', edits: editIds.length, layers: [6, 7], supersedes: null };
+      },
+      releaseBatch: async ({ seq }) => note(`releaseBatch ${seq}`),
+      resolveTargets: async ({ seq }) => {
+        note(`resolveTargets ${seq}`);
+        return { edits: queue.find((plan) => plan.seq === seq)?.edits ?? 0, seconds: 1 };
+      },
+      applyLayer: async ({ seq, layer }) => {
+        note(`applyLayer ${seq} ${layer}`);
+        return { keysSeconds: 0.5, updateSeconds: 0.25 };
+      },
+      revokeLayer: async ({ seq, layer }) => {
+        note(`revokeLayer ${seq} ${layer}`);
+        return { updateSeconds: 0.25 };
+      },
+      commitBatch: async ({ seq, seconds }) => {
+        note(`commitBatch ${seq} ${seconds.keys} ${seconds.update}`);
+        if (queue[0]?.seq === seq) queue.shift();
+        recording.head = seq;
+        return { head: seq, hash: `hash ${seq}`, edits: [] };
+      },
+      verifyBatch: async ({ seq }) => {
+        note(`verifyBatch ${seq}`);
+        return { verified: 1 };
+      },
+      measureDrift: async ({ seq }) => note(`measureDrift ${seq}`),
+      rollback: async ({ seq }) => {
+        note(`rollback ${seq}`);
+        recording.head = seq;
+        return { head: seq, hash: `hash ${seq}`, edits: [] };
+      },
+      createCheckpoint: async ({ streamId, name }) => {
+        note(`createCheckpoint ${name}`);
+        return {
+          streamId,
+          name,
+          seq: recording.head,
+          hash: `hash ${recording.head}`,
+          createdAt: '2026-01-01T00:00:00Z',
+        };
+      },
+      setPaused: async ({ paused }) => note(`setPaused ${paused}`),
+      evaluate: async ({ evaluationId }) => note(`evaluate ${evaluationId}`),
+      failEvaluation: async ({ detail }) => note(`failEvaluation ${detail}`),
+      ...overrides,
+    },
+  };
+  function note(call: string): void {
+    calls.push(call);
+  }
+  return recording;
+}
+
+/** A batch of two edits on two layers. */
+export function plan(seq: number, supersedes: number | null = null): BatchPlan {
+  return { seq, kind: 'apply', edits: 2, layers: [6, 7], supersedes };
+}
