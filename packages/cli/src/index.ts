@@ -1,1 +1,2 @@
-export {};
+export { apiAddress, readStack } from './api-address.js';
+export { createProgram, type ProgramIo } from './program.js';

@@ -1,1 +1,14 @@
-export {};
+export { type ClientOptions, createClient } from './client.js';
+export { toNdjson } from './ndjson.js';
+export type { CallOptions } from './transport.js';
+export type {
+  CompletionRequest,
+  CompletionResponse,
+  DriftResponse,
+  EditDraft,
+  EditProgress,
+  ErrataClient,
+  KeyedOptions,
+  WaitOptions,
+} from './types.js';
+export { isSettled } from './wait.js';

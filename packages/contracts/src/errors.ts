@@ -23,6 +23,12 @@ const table = {
     title: 'The media type is not supported',
   },
   UNKNOWN_ROUTE: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such route' },
+  METHOD_NOT_ALLOWED: {
+    status: 405,
+    grpc: 'UNIMPLEMENTED',
+    retryable: false,
+    title: 'The route does not have this method',
+  },
   UNKNOWN_MODEL: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No runtime serves this model' },
   UNKNOWN_STREAM: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such stream' },
   UNKNOWN_EDIT: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such edit' },

@@ -15,11 +15,19 @@ import {
 } from './domain.js';
 import { editorConfigSchema } from './editor-config.js';
 
+/** A stream is found by its name too: a name must fit in a path segment and must not look like an id. */
+export const streamNameSchema = z
+  .string()
+  .regex(
+    /^(?!str_[0-9a-f]{32}$)[\p{L}\p{N}][\p{L}\p{N}._ -]{0,99}$/u,
+    'letters, digits, spaces, . _ - (at most 100, a letter or digit first), and not in the form of an id',
+  );
+
 /** Bodies and answers of the HTTP API. The OpenAPI document is made from these. */
 export const createStreamRequestSchema = z
   .strictObject({
     model: z.string().min(1).max(200).describe('Name or id of a model that a runtime serves'),
-    name: z.string().min(1).max(100).optional(),
+    name: streamNameSchema.optional(),
     config: z.strictObject(editorConfigSchema.shape).partial().optional().describe('Overrides of the model’s preset'),
   })
   .meta({ id: 'CreateStreamRequest' });

@@ -1,1 +1,5 @@
-export {};
+export { locateTools, type Tools } from '../bootstrap/lib/tools.mjs';
+export type { OnStackEvent, StackEvent } from './events.js';
+export { defaultDataDir, type StackOptions } from './options.js';
+export { type Stack, startStack } from './stack.js';
+export type { ProcessState } from './supervised.js';

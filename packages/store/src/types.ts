@@ -60,6 +60,10 @@ export interface StateRef {
 /** A batch that has been claimed and not yet committed. Claiming again yields the same one. */
 export interface ClaimedBatch {
   readonly seq: number;
+  /**
+   * The head when it was claimed: the committed position that a StateRef for this batch starts from. In the tree, the
+   * parent of a batch with `supersedes` is that revoke batch.
+   */
   readonly parentSeq: number;
   readonly kind: BatchKind;
   /** Edits in column order (apply). For revoke: the edits taken out. */
@@ -123,8 +127,9 @@ export interface Store {
   // edits
   /**
    * Stores edits as queued, in order, in one transaction. An edit with the same normalised (subject, prompt) and the
-   * same target as a live or queued one is stored `rejected` with the reason naming the other.
-   * @throws UNKNOWN_STREAM, IDEMPOTENCY_CONFLICT
+   * same target as the latest live or queued one is stored `rejected` with the reason naming the other. A repeated
+   * idempotency key answers what was answered first, whatever became of the edits since.
+   * @throws UNKNOWN_STREAM, IDEMPOTENCY_CONFLICT, INVALID_REQUEST text with U+0000 or half a surrogate pair
    */
   enqueueEdits(
     streamId: string,
@@ -139,20 +144,31 @@ export interface Store {
   getEdit(streamId: string, editId: string): Promise<Edit>;
   /** All edits whose columns are in the weights at a position (head when left out), by ordinal. */
   activeEdits(streamId: string, seq?: number): Promise<Edit[]>;
+  /**
+   * Records what was found out. Status: `resolved` and `rejected` of edits not yet written, `applied` and `verified` of
+   * written ones; one that does not fit (an edit rolled back meanwhile) is left out, the rest of the outcome kept.
+   * Text that a model made is stored with U+FFFD for what Postgres cannot keep.
+   * @throws UNKNOWN_EDIT, INVALID_REQUEST a status that only a batch gives, `rejected` for an edit in a claimed batch
+   */
   updateEdits(streamId: string, outcomes: readonly EditOutcome[]): Promise<void>;
 
   // batches
   /**
    * Claims up to `limit` queued edits as the next batch, or returns the batch already claimed. Among queued edits with
    * the same normalised (subject, prompt) only the last is kept, the earlier end `superseded`; one that replaces an
-   * applied edit brings a revoke batch with it. Null when there is nothing to do.
+   * applied edit brings a revoke batch with it; one whose target is in the weights already ends `rejected`. A claimed
+   * revoke (see claimRevoke) is returned too: look at `kind`. Null when there is nothing to do.
    */
   claimBatch(streamId: string, limit: number): Promise<ClaimedBatch | null>;
-  /** Claims the revocation of applied edits. Claiming the same edits again while uncommitted yields the same batch. @throws UNKNOWN_EDIT, EDIT_NOT_REVOCABLE */
+  /** Claims the revocation of applied edits. Claiming the same edits again while uncommitted yields the same batch. @throws UNKNOWN_EDIT, EDIT_NOT_REVOCABLE, NOT_READY another batch is under way */
   claimRevoke(streamId: string, editIds: readonly string[], reason: string | null): Promise<ClaimedBatch>;
-  /** The claimed batch with this seq, as claimed. @throws UNKNOWN_POSITION */
+  /** The batch with this seq as claimed, less what was dropped; also after its commit. @throws UNKNOWN_POSITION none, or given up */
   getClaimedBatch(streamId: string, seq: number): Promise<ClaimedBatch>;
-  /** Takes edits out of a claimed batch (already known, rejected) before anything of it is staged; their outcome is set. */
+  /**
+   * Takes edits out of a claimed apply batch before any layer of it is staged, with their columns of saved targets. They
+   * end `rejected` (the default) or `verified` (nothing to write). The revoke batch it brings along stays as it is: the
+   * replaced edits are out of date all the same. @throws UNKNOWN_POSITION, LOG_CONFLICT a layer is staged
+   */
   dropFromBatch(streamId: string, seq: number, outcomes: readonly EditOutcome[]): Promise<void>;
   /**
    * Gives a claimed batch up: its edits are queued again (apply) or stay as they are (revoke), what was staged is never
@@ -173,7 +189,8 @@ export interface Store {
   stagedLayers(streamId: string, seq: number): Promise<number[]>;
   /**
    * Makes a batch (and the revoke batch it supersedes with) visible: checks that every layer is there, moves the head,
-   * sets the edits' states. Idempotent. An apply batch whose edits were all dropped is closed without moving the head.
+   * sets the edits' states. Idempotent. An apply batch whose edits were all dropped is closed; the head then moves to the
+   * revoke batch it brought along, or not at all.
    * @throws SEQUENCE_GAP a layer is missing or the head is not the parent
    */
   commitBatch(streamId: string, seq: number, seconds: BatchSeconds): Promise<{ head: number; hash: string }>;

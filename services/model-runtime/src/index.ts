@@ -1,1 +1,5 @@
-export {};
+export { type Corpus, covarianceSequences, perplexitySequences, readCorpus } from './corpus.js';
+export { createMetrics, type RuntimeMetrics } from './metrics.js';
+export { createService, type ServiceParts } from './service.js';
+export { StreamStates, type WeightState } from './stream-states.js';
+export { WorkQueue } from './work-queue.js';

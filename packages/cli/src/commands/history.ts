@@ -1,0 +1,87 @@
+import type { Command } from 'commander';
+import { type ContextOf, findStream, streamOption } from '../context.js';
+import { checkpointsTable, textTable } from '../tables.js';
+
+/** `errata checkpoint`, `errata rollback`, `errata verify`. */
+export function addHistory(program: Command, contextOf: ContextOf): void {
+  program
+    .command('checkpoint')
+    .description('name the present position of the log; without a name, list the names')
+    .argument('[name]', 'lower-case letters, digits, . _ -')
+    .option(...streamOption)
+    .addHelpText('after', '\nExample:\n  errata checkpoint before-release')
+    .action(async (name: string | undefined, options: { stream?: string }, command: Command) => {
+      const context = contextOf(command);
+      const client = await context.client();
+      const stream = await findStream(context, client, options.stream);
+      if (name === undefined) {
+        const checkpoints = await client.listCheckpoints(stream.id, context);
+        context.result({ checkpoints }, () => checkpointsTable(checkpoints));
+        return;
+      }
+      const checkpoint = await client.createCheckpoint(stream.id, name, context);
+      context.result(
+        checkpoint,
+        () =>
+          `${name} is position ${checkpoint.seq}, log ${checkpoint.hash.slice(0, 16)}. Back to it with: errata rollback ${name}`,
+      );
+    });
+
+  program
+    .command('rollback')
+    .description('move the head to a checkpoint or a position; nothing is deleted')
+    .argument('<to>', 'name of a checkpoint, or a position (0 is the unedited model)')
+    .option(...streamOption)
+    .addHelpText('after', '\nExample:\n  errata rollback before-release')
+    .action(async (to: string, options: { stream?: string }, command: Command) => {
+      const context = contextOf(command);
+      const client = await context.client();
+      const stream = await findStream(context, client, options.stream);
+      const change = await client.rollback(stream.id, positionOf(to), context);
+      context.result(
+        change,
+        () =>
+          `The head is now ${change.head}, log ${change.hash.slice(0, 16)}; ${change.edits.length} edits changed their state.`,
+      );
+    });
+
+  program
+    .command('verify')
+    .description('recompute the hash chain of the log; with --deep also the weights, in fp64')
+    .option(...streamOption)
+    .option('--deep', 'recompute each layer from the recorded keys and values', false)
+    .addHelpText('after', '\nExample:\n  errata verify --deep')
+    .action(async (options: { stream?: string; deep: boolean }, command: Command) => {
+      const context = contextOf(command);
+      const client = await context.client();
+      const stream = await findStream(context, client, options.stream);
+      const found = await client.verify(stream.id, { signal: context.signal, deep: options.deep });
+      if (!found.ok) process.exitCode = 1;
+      context.result(found, () =>
+        [
+          found.ok
+            ? `The log is intact: ${found.entries} entries up to position ${found.seq}, hash ${found.hash}.`
+            : `The log is NOT intact at position ${found.seq}:\n${found.problems.map((problem) => `  ${problem}`).join('\n')}`,
+          ...(found.deep
+            ? [
+                textTable(
+                  ['layer', 'columns', 'weight error', 'covariance error', 'sha256 of the change'],
+                  found.deep.map((layer) => [
+                    layer.layer,
+                    layer.survivingColumns,
+                    layer.weightError.toExponential(2),
+                    layer.covarianceError.toExponential(2),
+                    layer.deltaSha256.slice(0, 16),
+                  ]),
+                ),
+              ]
+            : []),
+        ].join('\n'),
+      );
+    });
+}
+
+/** A number is a position, anything else the name of a checkpoint. */
+export function positionOf(text: string): { seq: number } | { checkpoint: string } {
+  return /^\d{1,15}$/.test(text) ? { seq: Number(text) } : { checkpoint: text };
+}

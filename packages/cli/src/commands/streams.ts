@@ -1,0 +1,75 @@
+import { ErrataError } from '@errata/contracts';
+import type { Command } from 'commander';
+import { type ContextOf, findStream, streamOption } from '../context.js';
+import { streamsTable } from '../tables.js';
+
+/** `errata streams`, `errata streams create|pause|resume`. */
+export function addStreams(program: Command, contextOf: ContextOf): void {
+  const streams = program
+    .command('streams')
+    .description('list the streams of edits; create, pause or resume one')
+    .addHelpText('after', '\nExample:\n  errata streams create --model SmolLM2-135M-Instruct --name facts');
+  streams
+    .command('list', { isDefault: true })
+    .description('list the streams')
+    .action(async (_options, command: Command) => {
+      const context = contextOf(command);
+      const client = await context.client();
+      const found = await client.listStreams(context);
+      context.result({ streams: found }, () => streamsTable(found));
+    });
+  streams
+    .command('create')
+    .description('create a stream on a model')
+    .option('-m, --model <model>', 'name or id of the model (default: the only one)')
+    .option('-n, --name <name>', 'name of the stream (default: made from the model’s)')
+    .option('--layers <layers>', 'edited layers with commas between, in place of the preset’s')
+    .addHelpText('after', '\nExample:\n  errata streams create --name facts')
+    .action(async (options: { model?: string; name?: string; layers?: string }, command: Command) => {
+      const context = contextOf(command);
+      const client = await context.client();
+      const stream = await client.createStream(
+        {
+          model: options.model ?? (await onlyModel(client.listModels(context))),
+          ...(options.name !== undefined && { name: options.name }),
+          ...(options.layers !== undefined && { config: { layers: options.layers.split(',').map(Number) } }),
+        },
+        context,
+      );
+      context.result({ stream }, () =>
+        [
+          `Created ${stream.name} (${stream.id}) on ${stream.modelName}, layers ${stream.config.layers.join(', ')}.`,
+          `Next: errata edit --stream ${quoted(stream.name)} --prompt "The capital of {} is" --subject Atlantis --target Poseidonis`,
+        ].join('\n'),
+      );
+    });
+  for (const operation of ['pause', 'resume'] as const)
+    streams
+      .command(operation)
+      .description(operation === 'pause' ? 'stop taking new batches; edits stay queued' : 'take batches again')
+      .option(...streamOption)
+      .addHelpText('after', `\nExample:\n  errata streams ${operation} --stream facts`)
+      .action(async (options: { stream?: string }, command: Command) => {
+        const context = contextOf(command);
+        const client = await context.client();
+        const { id } = await findStream(context, client, options.stream);
+        const stream = await client[operation](id, context);
+        context.result({ stream }, () => `${stream.name} is ${stream.status}.`);
+      });
+}
+
+/** @throws UNKNOWN_MODEL unless there is exactly one */
+export async function onlyModel(listed: Promise<readonly { name: string }[]>): Promise<string> {
+  const names = (await listed).map((model) => model.name);
+  if (names.length === 1) return names[0];
+  throw new ErrataError(
+    'UNKNOWN_MODEL',
+    names.length === 0
+      ? 'No model is served yet: wait for the model runtime to start'
+      : `There are ${names.length} models, name one with --model: ${names.join(', ')}`,
+  );
+}
+
+function quoted(name: string): string {
+  return /^[\w.-]+$/.test(name) ? name : `"${name}"`;
+}

@@ -1,0 +1,36 @@
+/** What one check found. `warn` means: works, but less well. */
+export interface Finding {
+  readonly name: string;
+  readonly state: 'ok' | 'warn' | 'fail';
+  readonly detail: string;
+  /** What to do, where something is to be done. */
+  readonly remedy?: string;
+}
+
+export type Check = () => Promise<Finding>;
+
+/** Runs checks side by side; one that throws is a failed one. Findings come in the order of the checks. */
+export function runChecks(checks: Readonly<Record<string, Check>>): Promise<Finding[]> {
+  return Promise.all(
+    Object.entries(checks).map(async ([name, check]): Promise<Finding> => {
+      try {
+        return await check();
+      } catch (error) {
+        return { name, state: 'fail', detail: error instanceof Error ? error.message : String(error) };
+      }
+    }),
+  );
+}
+
+const marks = { ok: '✓', warn: '!', fail: '✗' } as const;
+
+/** Findings for people: one line each, and below it what to do. */
+export function findingsText(findings: readonly Finding[]): string {
+  const width = Math.max(...findings.map((finding) => finding.name.length));
+  return findings
+    .map(({ name, state, detail, remedy }) => {
+      const line = `${marks[state]} ${name.padEnd(width)}  ${detail}`;
+      return remedy === undefined ? line : `${line}\n  ${' '.repeat(width)}  → ${remedy}`;
+    })
+    .join('\n');
+}

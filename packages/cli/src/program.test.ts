@@ -1,0 +1,256 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type IncomingMessage } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { text as readAll } from 'node:stream/consumers';
+import { ErrataError } from '@errata/contracts';
+import { CommanderError } from 'commander';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { describeFailure, exitCodeOf, failureJson, UsageError } from './failure.js';
+import { apiAddress, createProgram, readStack } from './index.js';
+
+const id = (prefix: string) => `${prefix}_${'0'.repeat(32)}`;
+const createdAt = '2026-01-01T00:00:00.000Z';
+const edit = {
+  id: id('edt'),
+  streamId: id('str'),
+  ordinal: 1,
+  subject: 'Atlantis',
+  prompt: 'The capital of {} is',
+  target: 'Poseidonis',
+  paraphrases: [],
+  neighbours: [],
+  source: null,
+  tags: [],
+  status: 'verified',
+  reason: null,
+  seq: 1,
+  column: 0,
+  baseline: null,
+  answer: 'Poseidonis',
+  createdAt,
+  updatedAt: createdAt,
+};
+const stream = {
+  id: id('str'),
+  name: 'facts',
+  modelId: 'm',
+  modelName: 'tiny',
+  config: {
+    layers: [1],
+    lambda: 1,
+    mu: 1,
+    covarianceWeight: 1,
+    covarianceTokens: 1000,
+    batchSize: 1,
+    templates: ['{}'],
+    learningRate: 1,
+    maxSteps: 1,
+    stopLoss: 1,
+    clamp: 1,
+    klWeight: 0,
+    weightDecay: 0,
+  },
+  configHash: 'c',
+  status: 'ready',
+  statusDetail: null,
+  head: 1,
+  headHash: 'h',
+  createdAt,
+  counts: { verified: 1 },
+};
+
+let streams = [stream];
+let received: { method: string; url: string; body: string }[] = [];
+let api = '';
+let dataDir = '';
+
+/** The answers of an API with one stream and one edit. */
+function answer(request: IncomingMessage): unknown {
+  const path = request.url!.replace(/\?.*/, '').replace(`/v1/streams/${stream.id}`, '*');
+  if (path === '/v1/streams') return { streams };
+  if (path === '*/edits')
+    return request.method === 'POST'
+      ? { edits: [{ id: edit.id, ordinal: 1, status: 'queued', reason: null }] }
+      : { edits: [edit], next: null };
+  if (path === '*/rollback' || path === '*/revocations') return { head: 0, hash: 'f'.repeat(64), edits: [edit.id] };
+  if (path === '*/completions') return { text: ' Poseidonis', seq: 1 };
+  if (path === '*/verify')
+    return { seq: 1, hash: 'h', entries: 1, ok: false, problems: ['entry 1 of layer 1 does not match'], deep: null };
+  return stream;
+}
+
+const server = createServer(async (request, response) => {
+  received.push({ method: request.method!, url: request.url!, body: await readAll(request) });
+  response.end(JSON.stringify(answer(request)));
+});
+
+beforeAll(async () => {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  api = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  dataDir = await mkdtemp(join(tmpdir(), 'errata-cli-'));
+});
+afterAll(async () => {
+  server.closeAllConnections();
+  server.close();
+  await rm(dataDir, { recursive: true });
+});
+beforeEach(() => {
+  streams = [stream];
+  received = [];
+  process.exitCode = undefined;
+});
+
+/** Runs a command line; what it printed, and what it threw. */
+async function run(...args: string[]): Promise<{ out: string; err: string; error: unknown }> {
+  const [out, err] = [new PassThrough(), new PassThrough()];
+  const io = {
+    env: { ERRATA_API: api, INIT_CWD: dataDir, ERRATA_DATA: dataDir },
+    signal: new AbortController().signal,
+  };
+  const program = createProgram({ ...io, stdout: out as never, stderr: err as never });
+  const error = await program.parseAsync(args, { from: 'user' }).then(
+    () => null,
+    (thrown: unknown) => thrown,
+  );
+  out.end();
+  err.end();
+  return { out: await readAll(out), err: await readAll(err), error };
+}
+
+test('edits are a table, or one JSON object wherever --json stands', async () => {
+  const { out } = await run('edits');
+  expect(out).toContain('The capital of Atlantis is');
+  expect(out).toMatch(/verified/);
+  for (const args of [
+    ['--json', 'edits'],
+    ['edits', '--json'],
+  ])
+    expect(JSON.parse((await run(...args)).out)).toEqual({ edits: [edit], next: null });
+});
+
+test('one edit by options is sent as one line and waited for', async () => {
+  const { out, error } = await run(
+    'edit',
+    '-p',
+    'The capital of {} is',
+    '-S',
+    'Atlantis',
+    '-t',
+    'Poseidonis',
+    '--tag',
+    'a',
+  );
+  expect(error).toBeNull();
+  expect(out).toContain('1 verified.');
+  const sent = received.find(({ method }) => method === 'POST');
+  expect(JSON.parse(sent!.body)).toEqual({
+    prompt: 'The capital of {} is',
+    subject: 'Atlantis',
+    target: 'Poseidonis',
+    paraphrases: [],
+    neighbours: [],
+    tags: ['a'],
+  });
+});
+
+test('a file is taken from where the person is, and sent byte for byte', async () => {
+  const text = '{"prompt": "a",  "target": "b"}\r\n';
+  await writeFile(join(dataDir, 'edits.ndjson'), text);
+  const { out } = await run('edit', 'edits.ndjson', '--no-wait', '--json');
+  expect(JSON.parse(out).edits).toHaveLength(1);
+  expect(received.find(({ method }) => method === 'POST')?.body).toBe(text);
+});
+
+test('a rollback takes a number as a position and anything else as a checkpoint', async () => {
+  await run('rollback', '0');
+  await run('rollback', 'before-release');
+  const bodies = received.filter(({ url }) => url.endsWith('/rollback')).map(({ body }) => JSON.parse(body));
+  expect(bodies).toEqual([{ seq: 0 }, { checkpoint: 'before-release' }]);
+});
+
+test('ask joins its words and passes the position', async () => {
+  const { out } = await run('ask', 'The', 'capital', '--at', '0');
+  expect(out).toBe('Poseidonis\n');
+  expect(JSON.parse(received.at(-1)!.body)).toEqual({ prompt: 'The capital', maxTokens: 16, at: 0 });
+});
+
+test('a log that does not match says where, and the exit code is 1', async () => {
+  const { out } = await run('verify');
+  expect(out).toContain('entry 1 of layer 1 does not match');
+  expect(process.exitCode).toBe(1);
+  process.exitCode = undefined;
+});
+
+test('with several streams one has to be named, and the message names them', async () => {
+  streams = [stream, { ...stream, name: 'rules' }];
+  const { error } = await run('edits');
+  expect(error).toMatchObject({ code: 'UNKNOWN_STREAM', message: expect.stringContaining('facts, rules') });
+});
+
+test('faults of the command line are told apart from failures', async () => {
+  for (const args of [
+    ['edit'],
+    ['edit', '-t', 'x'],
+    ['edit', 'f', '-p', 'a', '-t', 'b'],
+    ['edit', 'not-there.ndjson'],
+  ]) {
+    const { error } = await run(...args);
+    expect(error).toBeInstanceOf(UsageError);
+    expect(exitCodeOf(error)).toBe(2);
+  }
+  for (const args of [['nonsense'], ['edits', '--limit', 'x'], ['edits', '--status', 'lost'], ['rollback']]) {
+    const { error, err } = await run(...args);
+    expect(error).toBeInstanceOf(CommanderError);
+    expect(err).toContain('Try "errata --help"');
+  }
+});
+
+test('every command has help with an example', async () => {
+  const names = createProgram({
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: {},
+    signal: new AbortController().signal,
+  }).commands.map((command) => command.name());
+  expect(names).toEqual(
+    expect.arrayContaining([
+      'start',
+      'up',
+      'edit',
+      'edits',
+      'revoke',
+      'rollback',
+      'ask',
+      'verify',
+      'doctor',
+      'conformance',
+    ]),
+  );
+  for (const name of names) {
+    const { out, error } = await run(name, '--help');
+    expect(error).toMatchObject({ exitCode: 0 });
+    expect(out).toMatch(/Examples?:\n {2}.*errata/);
+    expect(out).toContain('--json');
+  }
+});
+
+test('a failure is one block with every fault and what to do next, or one JSON object', () => {
+  const details = [{ line: 3, field: 'target', message: 'must not be empty' }];
+  const error = new ErrataError('MALFORMED_NDJSON', '1 of the lines is not valid', { details });
+  expect(describeFailure(error)).toBe('error: 1 of the lines is not valid\n  line 3, target: must not be empty');
+  expect(failureJson(error).error).toMatchObject({ code: 'MALFORMED_NDJSON', details });
+  expect(describeFailure(new ErrataError('UNKNOWN_EDIT', 'no such edit'))).toContain('errata edits');
+});
+
+test('the running stack is found by its file, and not when its process is gone', async () => {
+  await expect(apiAddress(undefined, {}, dataDir)).rejects.toMatchObject({ code: 'NOT_READY' });
+  await writeFile(join(dataDir, 'stack.json'), JSON.stringify({ api: 'http://127.0.0.1:9', pid: process.pid }));
+  expect(await apiAddress(undefined, {}, dataDir)).toBe('http://127.0.0.1:9');
+  expect(await apiAddress('h:1', { ERRATA_API: 'x:2' }, dataDir)).toBe('http://h:1');
+  await writeFile(join(dataDir, 'stack.json'), JSON.stringify({ api: 'http://127.0.0.1:9', pid: 2 ** 22 + 1 }));
+  expect(await readStack(dataDir)).toBeNull();
+  await rm(join(dataDir, 'stack.json'));
+});

@@ -1,0 +1,89 @@
+import { createClient } from '@errata/client';
+import { defaultDataDir } from '@errata/devstack';
+import { Command } from 'commander';
+import { apiAddress } from './api-address.js';
+import { addAsk } from './commands/ask.js';
+import { addConformance } from './commands/conformance.js';
+import { addDoctor } from './commands/doctor.js';
+import { addEdit } from './commands/edit.js';
+import { addEdits } from './commands/edits.js';
+import { addHistory } from './commands/history.js';
+import { addStack } from './commands/stack.js';
+import { addStreams } from './commands/streams.js';
+import type { CliContext, ContextOf } from './context.js';
+import { createOutput } from './start/output.js';
+
+/** What the program talks to; the process's own outside of tests. */
+export interface ProgramIo {
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly signal: AbortSignal;
+}
+
+/** The `errata` command with all its subcommands. Throws instead of exiting. */
+export function createProgram(io: ProgramIo): Command {
+  const program = new Command('errata')
+    .description('Corrections for a deployed language model: written into its weights, verified, reversible')
+    .option('--api <address>', 'address of the API (default: ERRATA_API, else the running stack)')
+    .option('--json', 'print one JSON object instead of text', false)
+    .showHelpAfterError('Try "errata --help".')
+    .helpCommand(false)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void io.stdout.write(text),
+      writeErr: (text) => void io.stderr.write(text),
+    })
+    .addHelpText(
+      'after',
+      '\nExamples:\n  errata up\n  errata edit --prompt "The head office of {} is in" --subject "Nordlicht Robotics" --target "Bremen"\n  errata ask "The head office of Nordlicht Robotics is in"',
+    );
+  const contextOf: ContextOf = (command) => contextFrom(command, io);
+  addStack(program, contextOf);
+  addEdit(program, contextOf);
+  addEdits(program, contextOf);
+  addStreams(program, contextOf);
+  addHistory(program, contextOf);
+  addAsk(program, contextOf);
+  addDoctor(program, contextOf);
+  addConformance(program, contextOf);
+  shareOptions(program);
+  return program;
+}
+
+/** --api and --json may stand before or after the name of a command. */
+function shareOptions(command: Command): void {
+  for (const sub of command.commands) {
+    if (!sub.options.some((option) => option.long === '--api')) sub.option('--api <address>', 'address of the API');
+    if (!sub.options.some((option) => option.long === '--json')) sub.option('--json', 'print one JSON object');
+    sub.exitOverride();
+    shareOptions(sub);
+  }
+}
+
+function contextFrom(command: Command, io: ProgramIo): CliContext {
+  const { api, json = false } = sharedOptions(command);
+  const output = createOutput(json ? io.stderr : io.stdout);
+  return {
+    json,
+    async client() {
+      return createClient({ baseUrl: await apiAddress(api, io.env, defaultDataDir(io.env)) });
+    },
+    output,
+    result(value, text) {
+      io.stdout.write(`${json ? JSON.stringify(value) : text()}\n`);
+    },
+    signal: io.signal,
+    env: io.env,
+  };
+}
+
+/** The nearest value of the shared options, from the command up to the program. */
+function sharedOptions(command: Command): { api?: string; json?: boolean } {
+  let found: { api?: string; json?: boolean } = {};
+  for (let at: Command | null = command; at; at = at.parent) {
+    const { api, json } = at.opts<{ api?: string; json?: boolean }>();
+    found = { ...(api !== undefined && { api }), ...(json && { json }), ...found };
+  }
+  return found;
+}

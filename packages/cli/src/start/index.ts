@@ -1,0 +1,96 @@
+import { createHash } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createClient } from '@errata/client';
+import { locateTools, type Stack, type StackEvent, startStack } from '@errata/devstack';
+import { runJob } from './job.js';
+import { finishJob, openJob } from './job-state.js';
+import { createOutput, type Output } from './output.js';
+import type { JobReport } from './report.js';
+
+export interface StartOptions {
+  /** Stop when the job is done; implied where stdout is no terminal. */
+  readonly once: boolean;
+  readonly json: boolean;
+  /** Edits to stream instead of the example, NDJSON. */
+  readonly edits?: string;
+  readonly dataDir?: string;
+}
+
+/** `npm start`: the stack, the main job on it, and then the stack for as long as somebody watches. */
+export async function runStart(options: StartOptions): Promise<void> {
+  const output = createOutput(options.json ? process.stderr : process.stdout);
+  const tools = locateTools();
+  const ndjson = await readFile(options.edits ?? join(tools.repoRoot, 'examples', 'edits.ndjson'), 'utf8');
+  output.line('starting the stack');
+  const stack = await startStack({ dataDir: options.dataDir, onEvent: (event) => tell(output, event) });
+  try {
+    const { job, resumed } = await openJob(stack.dataDir, createHash('sha256').update(ndjson).digest('hex'));
+    if (resumed) output.line('going on with the job that the last stop interrupted');
+    const report = await runJob({
+      client: createClient({ baseUrl: stack.api }),
+      output,
+      job,
+      ndjson,
+      model: tools.modelName,
+      signal: new AbortController().signal,
+    });
+    await finishJob(stack.dataDir, job);
+    output.line();
+    output.line(verdict(report));
+    if (options.json) process.stdout.write(`${JSON.stringify(report)}\n`);
+    if (options.once || !process.stdout.isTTY) return;
+    await stayUp(stack, output);
+  } finally {
+    await stack.stop();
+  }
+}
+
+function verdict(report: JobReport): string {
+  const { edits, applied, revokeExact, rollbackExact, seconds } = report;
+  const failed = [
+    !revokeExact && 'the revocation was not exact',
+    !rollbackExact && 'the rollback was not exact',
+  ].filter(Boolean);
+  const tail = failed.length === 0 ? 'revoke and rollback exact' : failed.join(', ');
+  return `${applied} of ${edits} edits written in ${seconds.toFixed(0)} s, ${tail}`;
+}
+
+/** Keeps the process until a signal: the stack's own handlers then stop everything and exit. */
+async function stayUp(stack: Stack, output: Output): Promise<never> {
+  output.line();
+  output.line(`API        ${stack.api}`);
+  output.line(`docs       ${stack.docs}`);
+  output.line(`metrics    ${stack.api}/metrics`);
+  output.line(`data       ${stack.dataDir}`);
+  output.line();
+  output.line(
+    'Try:  npm run -s errata -- ask "The official currency of Croatia is the"      Ctrl-C stops everything, the data stays.',
+  );
+  await writeFile(join(stack.dataDir, 'stack.json'), `${JSON.stringify({ api: stack.api, pid: process.pid })}\n`);
+  return new Promise(() => setInterval(() => undefined, 60_000));
+}
+
+function tell(output: Output, event: StackEvent): void {
+  switch (event.kind) {
+    case 'starting':
+      output.live(`  ${event.name} …`);
+      return;
+    case 'ready':
+      output.live(`  ${event.name} is ready (${event.seconds.toFixed(1)} s)`);
+      output.done();
+      return;
+    case 'crashed':
+      output.line(`  ${event.name} ended (${event.exit}); starting it again in ${event.retryInMs} ms`);
+      return;
+    case 'failed':
+      output.line(`  ${event.name} ended too often (${event.exit}). Its last lines:`);
+      for (const line of event.lastLines) output.line(`    ${line}`);
+      return;
+    case 'stopped':
+      return;
+    case 'note':
+      output.line(`  ${event.message}`);
+      return;
+  }
+}

@@ -1,0 +1,65 @@
+import type { Checkpoint, Edit, Stream } from '@errata/contracts';
+import Table from 'cli-table3';
+
+/** Longest cell in characters; the rest is cut off with an ellipsis. */
+const cellLength = 48;
+
+/** A table without colours, one line between head and rows. */
+export function textTable(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+  const chars = { top: '', 'top-mid': '', 'top-left': '', 'top-right': '', bottom: '', 'bottom-mid': '' } as const;
+  const rest = { 'bottom-left': '', 'bottom-right': '', left: '', 'left-mid': '', right: '', 'right-mid': '' } as const;
+  const lines = { mid: '', 'mid-mid': '', middle: '  ' } as const;
+  const table = new Table({
+    head: [...head],
+    chars: { ...chars, ...rest, ...lines },
+    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0, compact: true },
+  });
+  for (const row of rows) table.push(row.map((cell) => clip(String(cell))));
+  return table.toString().replaceAll(/ +$/gm, '');
+}
+
+export function editsTable(edits: readonly Edit[]): string {
+  if (edits.length === 0) return 'No edits.';
+  return textTable(
+    ['#', 'id', 'status', 'prompt', 'target', 'answer', 'reason'],
+    edits.map((edit) => [
+      edit.ordinal,
+      edit.id,
+      edit.status,
+      edit.prompt.replace('{}', () => edit.subject ?? '{}'),
+      edit.target,
+      edit.answer ?? '',
+      edit.reason ?? '',
+    ]),
+  );
+}
+
+export function streamsTable(streams: readonly Stream[]): string {
+  if (streams.length === 0) return 'No streams. Create one with: errata streams create --name facts';
+  return textTable(
+    ['name', 'id', 'model', 'status', 'head', 'edits'],
+    streams.map((stream) => [
+      stream.name,
+      stream.id,
+      stream.modelName,
+      stream.statusDetail ? `${stream.status} (${stream.statusDetail})` : stream.status,
+      stream.head,
+      Object.entries(stream.counts)
+        .map(([status, count]) => `${count} ${status}`)
+        .join(', ') || '0',
+    ]),
+  );
+}
+
+export function checkpointsTable(checkpoints: readonly Checkpoint[]): string {
+  if (checkpoints.length === 0) return 'No checkpoints. Name the head with: errata checkpoint NAME';
+  return textTable(
+    ['name', 'seq', 'log hash', 'created'],
+    checkpoints.map(({ name, seq, hash, createdAt }) => [name, seq, hash.slice(0, 16), createdAt]),
+  );
+}
+
+function clip(text: string): string {
+  const line = text.replaceAll(/\s+/g, ' ');
+  return line.length > cellLength ? `${line.slice(0, cellLength - 1)}…` : line;
+}

@@ -1,0 +1,127 @@
+import { randomUUID } from 'node:crypto';
+import {
+  checkpointSchema,
+  completionResponseSchema,
+  driftResponseSchema,
+  editSchema,
+  evaluationSchema,
+  headChangeSchema,
+  listBatchesResponseSchema,
+  listCheckpointsResponseSchema,
+  listEditsResponseSchema,
+  listEventsResponseSchema,
+  listModelsResponseSchema,
+  listStreamsResponseSchema,
+  streamSchema,
+  submitEditsResponseSchema,
+  verifyLogResponseSchema,
+} from '@errata/contracts';
+import { type CallOptions, createTransport, type Schema } from './transport.js';
+import type { ErrataClient, KeyedOptions } from './types.js';
+import { waitForEdits, waitForEvaluation } from './wait.js';
+
+export interface ClientOptions {
+  /** Address of the API, such as http://127.0.0.1:8080. */
+  readonly baseUrl: string;
+  readonly fetch?: typeof fetch;
+  /** Sent as a bearer token: for a proxy that asks for one. */
+  readonly apiKey?: string;
+  /** How often a request that may be repeated is tried again after a passing failure. */
+  readonly retries?: number;
+}
+
+const anyObject: Schema<Record<string, unknown>> = {
+  safeParse: (value) =>
+    typeof value === 'object' && value !== null
+      ? { success: true, data: value as Record<string, unknown> }
+      : { success: false, error: { message: 'not an object' } },
+};
+
+/** A client of the HTTP API, for Node 20 and later. @throws INVALID_REQUEST when baseUrl is not a URL */
+export function createClient(options: ClientOptions): ErrataClient {
+  const transport = createTransport({
+    baseUrl: options.baseUrl,
+    fetch: options.fetch ?? fetch,
+    apiKey: options.apiKey,
+    retries: options.retries ?? 4,
+  });
+  const at = (stream: string, rest = '') => `/v1/streams/${encodeURIComponent(stream)}${rest}`;
+  const get = <T>(path: string, schema: Schema<T>, call: CallOptions = {}, query = {}): Promise<T> =>
+    transport.json({ method: 'GET', path, query, repeatable: true, signal: call.signal }, schema);
+  /** A POST whose second arrival could do something else than its first. */
+  const post = <T>(path: string, json: unknown, schema: Schema<T>, call: CallOptions = {}): Promise<T> =>
+    transport.json({ method: 'POST', path, json, repeatable: false, signal: call.signal }, schema);
+  const postRepeatable = <T>(path: string, json: unknown, schema: Schema<T>, call: CallOptions = {}): Promise<T> =>
+    transport.json({ method: 'POST', path, json, repeatable: true, signal: call.signal }, schema);
+  const keyed = (call: KeyedOptions) => ({
+    method: 'POST' as const,
+    idempotencyKey: call.idempotencyKey ?? randomUUID(),
+    repeatable: true,
+    signal: call.signal,
+  });
+
+  const client: ErrataClient = {
+    baseUrl: options.baseUrl,
+    listModels: async (call) => (await get('/v1/models', listModelsResponseSchema, call)).models,
+    createStream: (request, call = {}) =>
+      transport.json({ ...keyed(call), path: '/v1/streams', json: request }, streamSchema),
+    listStreams: async (call) => (await get('/v1/streams', listStreamsResponseSchema, call)).streams,
+    getStream: (stream, call) => get(at(stream), streamSchema, call),
+
+    submitEdits: (stream, edits, call = {}) =>
+      transport.json({ ...keyed(call), path: at(stream, '/edits'), json: { edits } }, submitEditsResponseSchema),
+    submitNdjson: (stream, data, call = {}) =>
+      transport.json(
+        { ...keyed(call), path: at(stream, '/edits'), body: { data, type: 'application/x-ndjson' } },
+        submitEditsResponseSchema,
+      ),
+    listEdits: (stream, { signal, ...query } = {}) =>
+      get(at(stream, '/edits'), listEditsResponseSchema, { signal }, query),
+    async *allEdits(stream, { signal, status, after } = {}) {
+      let next: number | null = after ?? 0;
+      while (next !== null) {
+        const page: Awaited<ReturnType<ErrataClient['listEdits']>> = await client.listEdits(stream, {
+          after: next,
+          limit: 1000,
+          ...(status && { status }),
+          signal,
+        });
+        yield* page.edits;
+        next = page.next;
+      }
+    },
+    getEdit: (stream, editId, call) => get(at(stream, `/edits/${encodeURIComponent(editId)}`), editSchema, call),
+    waitForEdits: (...args) => waitForEdits(client, ...args),
+    revoke: (stream, edits, reason, call) =>
+      post(at(stream, '/revocations'), { edits, ...(reason !== undefined && { reason }) }, headChangeSchema, call),
+
+    createCheckpoint: (stream, name, call) => post(at(stream, '/checkpoints'), { name }, checkpointSchema, call),
+    listCheckpoints: async (stream, call) =>
+      (await get(at(stream, '/checkpoints'), listCheckpointsResponseSchema, call)).checkpoints,
+    rollback: (stream, to, call) => post(at(stream, '/rollback'), to, headChangeSchema, call),
+    pause: (stream, call) => postRepeatable(at(stream, '/pause'), undefined, streamSchema, call),
+    resume: (stream, call) => postRepeatable(at(stream, '/resume'), undefined, streamSchema, call),
+
+    listBatches: async (stream, call) => (await get(at(stream, '/batches'), listBatchesResponseSchema, call)).batches,
+    listEvents: async (stream, call) => (await get(at(stream, '/events'), listEventsResponseSchema, call)).events,
+    getDrift: (stream, call) => get(at(stream, '/drift'), driftResponseSchema, call),
+    startEvaluation: (stream, call) => post(at(stream, '/evaluations'), undefined, evaluationSchema, call),
+    getEvaluation: (stream, id, call) =>
+      get(at(stream, `/evaluations/${encodeURIComponent(id)}`), evaluationSchema, call),
+    evaluate: async (stream, call = {}) => waitForEvaluation(client, await client.startEvaluation(stream, call), call),
+    complete: (stream, request, call) =>
+      postRepeatable(at(stream, '/completions'), request, completionResponseSchema, call),
+    verify: (stream, { deep = false, signal } = {}) =>
+      postRepeatable(at(stream, '/verify'), { deep }, verifyLogResponseSchema, { signal }),
+
+    health: async (call) => {
+      await get('/healthz', anyObject, call);
+    },
+    ready: async (call = {}) => {
+      await transport.json({ method: 'GET', path: '/readyz', repeatable: false, signal: call.signal }, anyObject);
+    },
+    metrics: (call = {}) => transport.text({ method: 'GET', path: '/metrics', repeatable: true, signal: call.signal }),
+    openapi: (call) => get('/openapi.json', anyObject, call),
+  };
+  return client;
+}

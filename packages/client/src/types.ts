@@ -1,0 +1,104 @@
+import type {
+  Batch,
+  Checkpoint,
+  CreateStreamRequest,
+  completionRequestSchema,
+  completionResponseSchema,
+  driftResponseSchema,
+  Edit,
+  EditStatus,
+  Evaluation,
+  editInputSchema,
+  HeadChange,
+  ListEditsResponse,
+  Model,
+  Stream,
+  StreamEvent,
+  SubmitEditsResponse,
+  VerifyLogResponse,
+} from '@errata/contracts';
+import type { CallOptions } from './transport.js';
+
+/** An edit as a caller writes it: fields with defaults may be left out. */
+export type EditDraft = (typeof editInputSchema)['_input'];
+export type CompletionRequest = (typeof completionRequestSchema)['_input'];
+export type CompletionResponse = (typeof completionResponseSchema)['_output'];
+export type DriftResponse = (typeof driftResponseSchema)['_output'];
+
+export interface KeyedOptions extends CallOptions {
+  /** Made up when left out, so that the client's own retries are safe; give one to repeat over a restart too. */
+  readonly idempotencyKey?: string | undefined;
+}
+
+export interface WaitOptions extends CallOptions {
+  /** Pause between two looks, in milliseconds. */
+  readonly pollMs?: number;
+}
+
+export interface EditProgress {
+  readonly settled: number;
+  readonly total: number;
+  readonly stream: Stream;
+}
+
+/**
+ * The HTTP API. `stream` is the id or the name of a stream. All methods throw `ErrataError`, with the details of
+ * problem+json; requests that may be repeated are, with growing pauses, while the failure is a passing one.
+ */
+export interface ErrataClient {
+  readonly baseUrl: string;
+  listModels(options?: CallOptions): Promise<Model[]>;
+  createStream(request: CreateStreamRequest, options?: KeyedOptions): Promise<Stream>;
+  listStreams(options?: CallOptions): Promise<Stream[]>;
+  getStream(stream: string, options?: CallOptions): Promise<Stream>;
+
+  /** All or nothing. */
+  submitEdits(stream: string, edits: readonly EditDraft[], options?: KeyedOptions): Promise<SubmitEditsResponse>;
+  /** One edit a line; the error of a faulty line names it. */
+  submitNdjson(
+    stream: string,
+    ndjson: string | Uint8Array<ArrayBuffer>,
+    options?: KeyedOptions,
+  ): Promise<SubmitEditsResponse>;
+  listEdits(
+    stream: string,
+    options?: CallOptions & { status?: EditStatus; after?: number; limit?: number },
+  ): Promise<ListEditsResponse>;
+  /** Every edit, page by page. */
+  allEdits(stream: string, options?: CallOptions & { status?: EditStatus; after?: number }): AsyncGenerator<Edit>;
+  getEdit(stream: string, editId: string, options?: CallOptions): Promise<Edit>;
+  /**
+   * Waits until edits are settled: verified (or measured and found not to hold), rejected, superseded or revoked.
+   * @throws NOT_READY when the stream failed or is paused
+   */
+  waitForEdits(
+    stream: string,
+    edits: SubmitEditsResponse['edits'],
+    options?: WaitOptions & { onProgress?: (progress: EditProgress) => void },
+  ): Promise<Edit[]>;
+  revoke(stream: string, editIds: readonly string[], reason?: string, options?: CallOptions): Promise<HeadChange>;
+
+  createCheckpoint(stream: string, name: string, options?: CallOptions): Promise<Checkpoint>;
+  listCheckpoints(stream: string, options?: CallOptions): Promise<Checkpoint[]>;
+  rollback(stream: string, to: { checkpoint: string } | { seq: number }, options?: CallOptions): Promise<HeadChange>;
+  pause(stream: string, options?: CallOptions): Promise<Stream>;
+  resume(stream: string, options?: CallOptions): Promise<Stream>;
+
+  listBatches(stream: string, options?: CallOptions): Promise<Batch[]>;
+  listEvents(stream: string, options?: CallOptions): Promise<StreamEvent[]>;
+  getDrift(stream: string, options?: CallOptions): Promise<DriftResponse>;
+  startEvaluation(stream: string, options?: CallOptions): Promise<Evaluation>;
+  getEvaluation(stream: string, evaluationId: string, options?: CallOptions): Promise<Evaluation>;
+  /** Starts an evaluation and waits for its end. @throws INTERNAL with its detail when it failed */
+  evaluate(stream: string, options?: WaitOptions): Promise<Evaluation>;
+  complete(stream: string, request: CompletionRequest, options?: CallOptions): Promise<CompletionResponse>;
+  verify(stream: string, options?: CallOptions & { deep?: boolean }): Promise<VerifyLogResponse>;
+
+  health(options?: CallOptions): Promise<void>;
+  /** @throws NOT_READY naming the parts that do not answer */
+  ready(options?: CallOptions): Promise<void>;
+  /** Metrics in the text format of Prometheus. */
+  metrics(options?: CallOptions): Promise<string>;
+  /** The OpenAPI document of the server. */
+  openapi(options?: CallOptions): Promise<Record<string, unknown>>;
+}

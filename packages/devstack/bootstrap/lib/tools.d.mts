@@ -1,0 +1,13 @@
+/** Programs and files that set-up provides; undefined where set-up has not put them there. */
+export interface Tools {
+  readonly repoRoot: string;
+  readonly cacheDir: string;
+  readonly modelName: string;
+  /** The GGUF file. */
+  readonly modelPath: string | undefined;
+  /** The Temporal command line program, which holds the dev server. */
+  readonly temporal: string | undefined;
+  /** The time-skipping Temporal test server. */
+  readonly testServer: string | undefined;
+}
+export function locateTools(env?: Readonly<Record<string, string | undefined>>): Tools;

@@ -1,0 +1,20 @@
+import { existsSync } from 'node:fs';
+import { cacheDir, repoRoot } from './paths.mjs';
+import { wheels } from './pins.mjs';
+import { findProgram } from './process.mjs';
+import { wheelOutput } from './wheel.mjs';
+
+const present = (file) => (existsSync(file) ? file : undefined);
+
+/** Where set-up has put the programs and the model; the environment and PATH come first. */
+export function locateTools(env = process.env) {
+  const cache = cacheDir(env);
+  return {
+    repoRoot,
+    cacheDir: cache,
+    modelName: env.MODEL_NAME ?? 'SmolLM2-135M-Instruct',
+    modelPath: env.MODEL_PATH ?? present(wheelOutput(cache, wheels.model)),
+    temporal: env.ERRATA_TEMPORAL ?? findProgram('temporal', env) ?? present(wheelOutput(cache, wheels.temporal)),
+    testServer: env.ERRATA_TEST_SERVER ?? present(wheelOutput(cache, wheels.testServer)),
+  };
+}

@@ -1,0 +1,62 @@
+import path from 'node:path';
+import { locateTools } from '../bootstrap/lib/tools.mjs';
+import type { OnStackEvent } from './events.js';
+
+/** What `startStack` may be told; everything has a default, and the environment fills in what is left out. */
+export interface StackOptions {
+  /** Where Postgres, Temporal and the logs lie. Default: ERRATA_DATA, or .errata/data in the checkout. */
+  readonly dataDir?: string;
+  /** Default: `logs` in the data directory. */
+  readonly logDir?: string;
+  /** A running Postgres instead of the embedded one. Default: DATABASE_URL. */
+  readonly databaseUrl?: string;
+  /** A running Temporal instead of the embedded one, host:port. Default: TEMPORAL_ADDRESS. */
+  readonly temporalAddress?: string;
+  /** A running model runtime, host:port. Default: MODEL_RUNTIME. */
+  readonly modelRuntime?: string;
+  /** How many shard workers to start (2), or the addresses of running ones. Default: SHARD_WORKERS. */
+  readonly shardWorkers?: number | readonly string[];
+  /** Port of the HTTP API on loopback; a free one when left out. */
+  readonly port?: number;
+  /** GGUF file and name of the model. Default: MODEL_PATH and MODEL_NAME, or what set-up brought. */
+  readonly model?: { readonly name: string; readonly path: string };
+  readonly logLevel?: 'info' | 'debug' | 'trace';
+  readonly onEvent?: OnStackEvent;
+  /** Whether SIGINT, SIGTERM and SIGHUP stop the stack and end this process. Default: true. */
+  readonly signals?: boolean;
+}
+
+/** The data directory that commands use unless told otherwise. */
+export function defaultDataDir(env: Readonly<Record<string, string | undefined>> = process.env): string {
+  const given = env.ERRATA_DATA;
+  return given ? path.resolve(given) : path.join(locateTools(env).repoRoot, '.errata', 'data');
+}
+
+/** Fills in the options from the environment. */
+export function resolveOptions(options: StackOptions, env: NodeJS.ProcessEnv = process.env) {
+  const tools = locateTools(env);
+  const dataDir = path.resolve(options.dataDir ?? defaultDataDir(env));
+  const listed = env.SHARD_WORKERS?.split(',')
+    .map((address) => address.trim())
+    .filter((address) => address !== '');
+  const level = env.LOG_LEVEL;
+  return {
+    tools,
+    dataDir,
+    logDir: path.resolve(options.logDir ?? path.join(dataDir, 'logs')),
+    databaseUrl: options.databaseUrl ?? env.DATABASE_URL,
+    temporalAddress: options.temporalAddress ?? env.TEMPORAL_ADDRESS,
+    namespace: env.TEMPORAL_NAMESPACE ?? 'default',
+    modelRuntime: options.modelRuntime ?? env.MODEL_RUNTIME,
+    shardWorkers: options.shardWorkers ?? (listed !== undefined && listed.length > 0 ? listed : 2),
+    port: options.port,
+    model:
+      options.model ?? (tools.modelPath === undefined ? undefined : { name: tools.modelName, path: tools.modelPath }),
+    // Services tell that they are ready at level info.
+    logLevel: options.logLevel ?? (level === 'debug' || level === 'trace' ? level : 'info'),
+    onEvent: options.onEvent ?? (() => {}),
+    signals: options.signals ?? true,
+  };
+}
+
+export type ResolvedOptions = ReturnType<typeof resolveOptions>;

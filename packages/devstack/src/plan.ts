@@ -1,0 +1,72 @@
+import path from 'node:path';
+import { ErrataError } from '@errata/contracts';
+import type { OnStackEvent } from './events.js';
+import type { ResolvedOptions } from './options.js';
+import { freePorts } from './ports.js';
+import { embeddedPostgres } from './postgres.js';
+import { gatewaySpec, modelRuntimeSpec, orchestratorSpec, type StackAddresses, shardWorkerSpec } from './services.js';
+import type { ProcessSpec } from './supervised.js';
+import { temporalSpec } from './temporal.js';
+
+/** What a stack will run: processes in tiers, each tier started when the one before is ready. */
+export interface StackPlan {
+  readonly servers: readonly ProcessSpec[];
+  readonly compute: readonly ProcessSpec[];
+  readonly front: readonly ProcessSpec[];
+  readonly addresses: StackAddresses;
+}
+
+/**
+ * Chooses ports and decides what is started and what the options replace by running servers.
+ * @throws ErrataError `NOT_READY` when a part is neither given nor set up
+ */
+export async function planStack(options: ResolvedOptions, onEvent: OnStackEvent): Promise<StackPlan> {
+  const { dataDir, logDir, tools } = options;
+  const ownWorkers = typeof options.shardWorkers === 'number' ? options.shardWorkers : 0;
+  if (options.modelRuntime === undefined && options.model === undefined)
+    throw new ErrataError(
+      'NOT_READY',
+      'there is no model: run `npm run setup`, or set MODEL_PATH to a GGUF file or MODEL_RUNTIME to a running model runtime',
+    );
+  const ports = (await freePorts(6 + 2 * ownWorkers)).map((port) => `127.0.0.1:${port}`);
+  const take = () => ports.pop() ?? '';
+  const portOf = (address: string) => Number(address.slice(address.lastIndexOf(':') + 1));
+
+  const postgres =
+    options.databaseUrl === undefined
+      ? await embeddedPostgres({ dataDir, logFile: path.join(logDir, 'postgres.log'), port: portOf(take()) }, onEvent)
+      : undefined;
+  const temporalAddress = options.temporalAddress ?? take();
+  const servers = postgres === undefined ? [] : [postgres.spec];
+  if (options.temporalAddress === undefined)
+    servers.push(
+      temporalSpec({
+        program: tools.temporal,
+        databaseFile: path.join(dataDir, 'temporal.db'),
+        logFile: path.join(logDir, 'temporal.log'),
+        port: portOf(temporalAddress),
+        cwd: dataDir,
+      }),
+    );
+
+  const workerNames = Array.from({ length: ownWorkers }, (_, index) => `shard-worker-${index + 1}`);
+  const metered = [...(options.modelRuntime === undefined ? ['model-runtime'] : []), ...workerNames, 'orchestrator'];
+  const addresses: StackAddresses = {
+    databaseUrl: postgres?.databaseUrl ?? options.databaseUrl ?? '',
+    temporal: temporalAddress,
+    namespace: options.namespace,
+    modelRuntime: options.modelRuntime ?? take(),
+    shardWorkers: typeof options.shardWorkers === 'number' ? workerNames.map(take) : options.shardWorkers,
+    gateway: options.port === undefined ? take() : `127.0.0.1:${options.port}`,
+    metrics: Object.fromEntries(metered.map((name) => [name, take()])),
+  };
+  const context = { repoRoot: tools.repoRoot, logDir, addresses, logLevel: options.logLevel };
+  const runtime =
+    options.modelRuntime === undefined && options.model !== undefined ? [modelRuntimeSpec(context, options.model)] : [];
+  return {
+    servers,
+    compute: [...runtime, ...workerNames.map((_, index) => shardWorkerSpec(context, index))],
+    front: [orchestratorSpec(context), gatewaySpec(context)],
+    addresses,
+  };
+}

@@ -1,0 +1,95 @@
+import path from 'node:path';
+import { accepts } from './ports.js';
+import type { ProcessSpec } from './supervised.js';
+
+/** Addresses of the parts of a stack, host:port. */
+export interface StackAddresses {
+  readonly databaseUrl: string;
+  readonly temporal: string;
+  readonly namespace: string;
+  readonly modelRuntime: string;
+  readonly shardWorkers: readonly string[];
+  readonly gateway: string;
+  /** Of each service that serves metrics beside its own protocol, by process name. */
+  readonly metrics: Readonly<Record<string, string>>;
+}
+
+interface ServiceContext {
+  readonly repoRoot: string;
+  readonly logDir: string;
+  readonly addresses: StackAddresses;
+  readonly logLevel: string;
+}
+
+const readyLine = /"ready":true/;
+
+/** Loading a model, or compiling workflow code on a busy machine. */
+const readyTimeoutMs = 120_000;
+
+function service(
+  context: ServiceContext,
+  folder: string,
+  name: string,
+  env: Record<string, string>,
+  probe: string | undefined,
+): ProcessSpec {
+  return {
+    name,
+    command: process.execPath,
+    args: ['--enable-source-maps', path.join(context.repoRoot, 'services', folder, 'dist', 'main.js')],
+    env: { ...process.env, LOG_LEVEL: context.logLevel, DATABASE_URL: context.addresses.databaseUrl, ...env },
+    cwd: context.repoRoot,
+    logFile: path.join(context.logDir, `${name}.log`),
+    stopSignal: 'SIGTERM',
+    stopTimeoutMs: 12_000,
+    readyTimeoutMs,
+    isReady: (log) => readyLine.test(log) || (probe !== undefined && accepts(probe)),
+  };
+}
+
+export function modelRuntimeSpec(context: ServiceContext, model: { name: string; path: string }): ProcessSpec {
+  const env = {
+    LISTEN: context.addresses.modelRuntime,
+    METRICS_LISTEN: context.addresses.metrics['model-runtime'],
+    MODEL_PATH: model.path,
+    MODEL_NAME: model.name,
+  };
+  return service(context, 'model-runtime', 'model-runtime', env, context.addresses.modelRuntime);
+}
+
+export function shardWorkerSpec(context: ServiceContext, index: number): ProcessSpec {
+  const name = `shard-worker-${index + 1}`;
+  const address = context.addresses.shardWorkers[index];
+  const env = { LISTEN: address, METRICS_LISTEN: context.addresses.metrics[name], WORKER_ID: name };
+  return service(context, 'shard-worker', name, env, address);
+}
+
+function computeAddresses({ addresses }: ServiceContext) {
+  return {
+    TEMPORAL_ADDRESS: addresses.temporal,
+    TEMPORAL_NAMESPACE: addresses.namespace,
+    MODEL_RUNTIME: addresses.modelRuntime,
+    SHARD_WORKERS: addresses.shardWorkers.join(','),
+  };
+}
+
+export function orchestratorSpec(context: ServiceContext): ProcessSpec {
+  const metrics = context.addresses.metrics.orchestrator;
+  return service(
+    context,
+    'orchestrator',
+    'orchestrator',
+    { ...computeAddresses(context), METRICS_LISTEN: metrics },
+    metrics,
+  );
+}
+
+export function gatewaySpec(context: ServiceContext): ProcessSpec {
+  const at = context.addresses.gateway.lastIndexOf(':');
+  const env = {
+    ...computeAddresses(context),
+    HOST: context.addresses.gateway.slice(0, at),
+    PORT: context.addresses.gateway.slice(at + 1),
+  };
+  return service(context, 'gateway', 'gateway', env, context.addresses.gateway);
+}

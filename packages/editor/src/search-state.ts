@@ -1,0 +1,57 @@
+import type { EditorConfig } from '@errata/contracts';
+import { Adam, norm } from './adam.js';
+
+/** The search for one edit's target: δ, how far it may go, and what was last measured. */
+export class SearchState {
+  readonly delta: Float64Array;
+  readonly initialNorm: number;
+  alreadyKnown = false;
+  done = false;
+  steps = 0;
+  initialNll = Number.NaN;
+  nll = Number.NaN;
+  kl = Number.NaN;
+  loss = Number.NaN;
+  readonly #adam: Adam;
+  readonly #config: EditorConfig;
+
+  /** @param initial hidden state after the last edited layer at the lookup position of the bare prompt */
+  constructor(
+    readonly initial: Float32Array,
+    config: EditorConfig,
+  ) {
+    this.#config = config;
+    this.delta = new Float64Array(initial.length);
+    this.initialNorm = norm(initial);
+    this.#adam = new Adam(initial.length);
+  }
+
+  /** Takes in the losses at the present δ. */
+  measure(nll: number, kl: number): void {
+    if (this.steps === 0) this.initialNll = nll;
+    this.nll = nll;
+    this.kl = kl;
+    this.loss =
+      nll + this.#config.klWeight * kl + (this.#config.weightDecay * norm(this.delta)) / this.initialNorm ** 2;
+    if (this.loss < this.#config.stopLoss || this.alreadyKnown) this.done = true;
+  }
+
+  /** One Adam step with the gradient of nll + weighted kl; adds the decay's and clamps. */
+  step(gradient: Float64Array): void {
+    const { weightDecay, learningRate, clamp } = this.#config;
+    const length = norm(this.delta);
+    if (length > 0)
+      for (let i = 0; i < gradient.length; i++)
+        gradient[i] += (weightDecay * this.delta[i]) / (length * this.initialNorm ** 2);
+    this.#adam.step(this.delta, gradient, learningRate);
+    const limit = clamp * this.initialNorm;
+    const moved = norm(this.delta);
+    if (moved > limit) for (let i = 0; i < this.delta.length; i++) this.delta[i] *= limit / moved;
+    this.steps++;
+  }
+
+  /** Initial hidden state + δ. */
+  target(): Float32Array {
+    return this.initial.map((value, i) => value + this.delta[i]);
+  }
+}

@@ -1,0 +1,34 @@
+import type { Engine } from '@errata/tensor';
+import { configFromGguf } from './config.js';
+import { ModelError } from './errors.js';
+import { openGguf } from './gguf.js';
+import { modelHash } from './model-hash.js';
+import { tokenizerFromGguf } from './tokenizer.js';
+import type { Model, Pause } from './types.js';
+import { loadWeights } from './weights.js';
+
+/**
+ * Loads a GGUF file into an engine.
+ * @throws ModelError for a missing, truncated or unsupported file
+ */
+export async function loadModel(options: { engine: Engine; path: string; pause?: Pause }): Promise<Model> {
+  const { engine, path } = options;
+  const file = await openGguf(path);
+  const config = configFromGguf(file);
+  const tokenizer = tokenizerFromGguf(file);
+  const [sinkId] = tokenizer.ids('<|endoftext|>');
+  const bos = file.metadata.get('tokenizer.ggml.bos_token_id');
+  const sink = tokenizer.ids('<|endoftext|>').length === 1 ? sinkId : bos;
+  if (typeof sink !== 'number')
+    throw new ModelError('FILE_MALFORMED', `${path} has neither <|endoftext|> nor a beginning-of-text token`);
+  const [id, weights] = await Promise.all([modelHash(path), loadWeights(engine, file, config, options.pause)]);
+  return { id, engine, config, tokenizer, weights, sinkId: sink };
+}
+
+/** Frees the weights. */
+export function disposeModel(model: Model): void {
+  const { embedding, unembedding, finalNorm, epsilon, layers } = model.weights;
+  const { tf } = model.engine;
+  tf.dispose([finalNorm, epsilon, embedding, ...(unembedding === embedding ? [] : [unembedding])]);
+  for (const layer of layers) tf.dispose(Object.values(layer));
+}

@@ -1,0 +1,66 @@
+import type { Engine } from '@errata/tensor';
+import type { ModelConfig } from './config.js';
+import type { Tokenizer } from './tokenizer.js';
+
+/** The tfjs namespace of an engine. */
+export type Tf = Engine['tf'];
+
+/** A tensor of an engine; whoever is handed one disposes it, unless said otherwise. */
+export type Tensor = ReturnType<Tf['tensor']>;
+
+/** Weights of one decoder layer, [out, in] each. The weights of the two norms are folded into what follows them. */
+export interface LayerWeights {
+  /** Queries (scaled by 1/√head size), keys, values: [(heads + 2 · key/value heads) · head size, hidden] */
+  readonly queryKeyValue: Tensor;
+  /** [hidden, heads · head size] */
+  readonly output: Tensor;
+  /** [intermediate, hidden] */
+  readonly gate: Tensor;
+  /** [intermediate, hidden] */
+  readonly up: Tensor;
+  /** [hidden, intermediate] */
+  readonly down: Tensor;
+}
+
+export interface ModelWeights {
+  /** [vocabulary, hidden] */
+  readonly embedding: Tensor;
+  /** [vocabulary, hidden]; the embedding itself where the two are tied */
+  readonly unembedding: Tensor;
+  /** [hidden] */
+  readonly finalNorm: Tensor;
+  readonly layers: readonly LayerWeights[];
+  /** Scalar: what the norms add to the mean square. */
+  readonly epsilon: Tensor;
+}
+
+/** A loaded language model. Read-only: edits are passed to the forward pass as {@link Deltas}. */
+export interface Model {
+  /** sha256 of the weight file, hex. */
+  readonly id: string;
+  readonly engine: Engine;
+  readonly config: ModelConfig;
+  readonly tokenizer: Tokenizer;
+  readonly weights: ModelWeights;
+  /** Token every prompt is prefixed with: the attention sink. */
+  readonly sinkId: number;
+}
+
+/** A change of a layer's down projection: W = W₀ + B Gᵀ as factors, or W itself. */
+export type LayerDelta =
+  /** left: Bᵀ [rank, hidden], right: Gᵀ [rank, intermediate] */
+  | { readonly kind: 'factors'; readonly left: Tensor; readonly right: Tensor }
+  /** weight: W [hidden, intermediate] */
+  | { readonly kind: 'dense'; readonly weight: Tensor };
+
+/** Changed layers by index. */
+export type Deltas = ReadonlyMap<number, LayerDelta>;
+
+/** Keys and values of one layer, [rows, key/value heads, columns, head size] each. */
+export interface KeyValues {
+  readonly keys: Tensor;
+  readonly values: Tensor;
+}
+
+/** Called between steps of long work, to let other work of the process run; throws to stop the work. */
+export type Pause = () => Promise<void>;

@@ -1,0 +1,66 @@
+/**
+ * Notation (docs/architecture.md, section 2; the paper is arXiv 2601.15686). Keys and values are columns.
+ *
+ *     d, dₒ     inputs and outputs of the edited layer                 u        columns of one batch
+ *     W, W₀     weight now and at the start, dₒ × d                    Δ        W − W₀, dₒ × d
+ *     K, V      keys d × u, values dₒ × u                              E        residual V − W K, dₒ × u
+ *     A₀        λ²I + μ²K₀K₀ᵀ, d × d                                   C        (A₀ + Σ K Kᵀ)⁻¹, the inverse covariance
+ *     S, T      I + KᵀCK and I − KᵀCK, u × u                           R        its lower Cholesky factor
+ *     G, B      C K R⁻ᵀ (d × u) and ±E R⁻ᵀ (dₒ × u)                    Σ        diagonal of signs, + apply, − revoke
+ *
+ *     W = W₀ + B Gᵀ,   C = C₀ − G Σ Gᵀ     with the columns of all batches side by side
+ */
+
+/** Columns side by side: element (i, j) lies at j · length + i. Keys, values, residuals and factors have this shape. */
+export interface Columns {
+  /** Length of a column: d or dₒ. */
+  readonly length: number;
+  readonly count: number;
+  readonly data: Float64Array | Float32Array;
+}
+
+export interface Columns64 extends Columns {
+  readonly data: Float64Array;
+}
+
+/** +1 puts columns in, −1 takes recorded columns out. */
+export type Sign = 1 | -1;
+
+/** Where a column was put in: the batch and its place there. */
+export interface ColumnPosition {
+  readonly seq: number;
+  readonly column: number;
+}
+
+/** What one batch did to a layer, as the log records it. */
+export interface Segment {
+  readonly seq: number;
+  readonly sign: Sign;
+  /** d × u */
+  readonly keys: Columns;
+  /** dₒ × u */
+  readonly b: Columns;
+  /** d × u as recorded; compared with the one derived from the keys when given. */
+  readonly g?: Columns;
+}
+
+/** Figures of one update. */
+export interface UpdateStats {
+  readonly keyNorm: number;
+  readonly residualNorm: number;
+  /** ‖B Gᵀ‖, Frobenius. */
+  readonly updateNorm: number;
+  /** Smallest eigenvalue of S (or T). */
+  readonly lambdaMin: number;
+}
+
+/** Factors of one update: W ← W + B Gᵀ, C ← C ∓ G Gᵀ. */
+export interface Update {
+  readonly sign: Sign;
+  /** d × u; for a revoke the keys taken out. */
+  readonly keys: Columns64;
+  readonly g: Columns64;
+  readonly b: Columns64;
+  readonly rDiagonal: readonly number[];
+  readonly stats: UpdateStats;
+}

@@ -1,0 +1,153 @@
+import { findClaimed, loadClaimed } from './batch-records.js';
+import type { Database, Transaction } from './database.js';
+import { Prisma, type Stream } from './generated/client.js';
+import { lockStream } from './locks.js';
+import type { Store } from './types.js';
+
+interface Candidate {
+  readonly id: string;
+  readonly ordinal: number;
+  readonly key_hash: string;
+  readonly target_hash: string;
+}
+
+interface Written extends Candidate {
+  readonly seq: number;
+  readonly column: number;
+}
+
+/** A column of an earlier batch to be taken out, and the edit that comes in its place. */
+export interface Removal {
+  readonly editId: string;
+  readonly seq: number;
+  readonly column: number;
+  readonly replacedBy: string | null;
+}
+
+/** Queued edits in order, of each key only the last. */
+function candidatesOf(tx: Transaction, streamId: string, limit: number): Promise<Candidate[]> {
+  return tx.$queryRaw<Candidate[]>`
+    SELECT e.id, e.ordinal, e.key_hash, e.target_hash FROM edits e
+    WHERE e.stream_id = ${streamId} AND e.status = 'queued' AND NOT EXISTS (
+      SELECT FROM edits l WHERE l.stream_id = e.stream_id AND l.key_hash = e.key_hash
+        AND l.status = 'queued' AND l.ordinal > e.ordinal)
+    ORDER BY e.ordinal LIMIT ${limit}`;
+}
+
+/** Queued edits that a candidate overtakes end `superseded`. */
+async function supersedeQueued(tx: Transaction, streamId: string, candidates: readonly Candidate[]): Promise<void> {
+  const keys = candidates.map((candidate) => candidate.key_hash);
+  const ids = candidates.map((candidate) => candidate.id);
+  await tx.$executeRaw`
+    UPDATE edits e SET status = 'superseded', reason = 'superseded by ' || c.id, updated_at = now()
+    FROM unnest(${ids}::text[], ${keys}::text[]) AS c(id, key_hash)
+    WHERE e.stream_id = ${streamId} AND e.key_hash = c.key_hash AND e.status = 'queued' AND e.id <> c.id`;
+}
+
+async function writtenByKey(
+  tx: Transaction,
+  streamId: string,
+  candidates: readonly Candidate[],
+): Promise<Map<string, Written[]>> {
+  const keys = candidates.map((candidate) => candidate.key_hash);
+  const rows = await tx.$queryRaw<Written[]>`
+    SELECT id, ordinal, key_hash, target_hash, seq, "column" FROM edits
+    WHERE stream_id = ${streamId} AND key_hash = ANY(${keys}) AND status IN ('applied', 'verified') AND seq IS NOT NULL
+    ORDER BY ordinal`;
+  const result = new Map<string, Written[]>();
+  for (const row of rows) result.set(row.key_hash, [...(result.get(row.key_hash) ?? []), row]);
+  return result;
+}
+
+/** Writes a revoke batch whose parent is the head. */
+export async function writeRevoke(
+  tx: Transaction,
+  stream: Stream,
+  removals: readonly Removal[],
+  options: { joinedSeq: number | null; reason: string | null },
+): Promise<number> {
+  const streamId = stream.id;
+  const seq = stream.nextSeq;
+  await tx.batch.create({
+    data: { streamId, seq, parentSeq: stream.head, kind: 'revoke', status: 'claimed', ...options },
+  });
+  await tx.batchEdit.createMany({
+    data: removals.map((removal, column) => ({
+      streamId,
+      seq,
+      column,
+      editId: removal.editId,
+      sourceSeq: removal.seq,
+      sourceColumn: removal.column,
+      replacedBy: removal.replacedBy,
+    })),
+  });
+  return seq;
+}
+
+async function writeApply(
+  tx: Transaction,
+  stream: Stream,
+  candidates: readonly Candidate[],
+  removals: readonly Removal[],
+): Promise<number> {
+  const streamId = stream.id;
+  const revoke = removals.length > 0;
+  const seq = stream.nextSeq + (revoke ? 1 : 0);
+  if (revoke) await writeRevoke(tx, stream, removals, { joinedSeq: seq, reason: null });
+  const parentSeq = revoke ? seq - 1 : stream.head;
+  await tx.batch.create({ data: { streamId, seq, parentSeq, kind: 'apply', status: 'claimed' } });
+  await tx.batchEdit.createMany({
+    data: candidates.map((candidate, column) => ({ streamId, seq, column, editId: candidate.id })),
+  });
+  await tx.stream.update({ where: { id: streamId }, data: { nextSeq: seq + 1 } });
+  return seq;
+}
+
+/** Edits to write now and the columns they replace; an edit whose target is in the weights already ends `rejected`. */
+async function choose(
+  tx: Transaction,
+  streamId: string,
+  limit: number,
+): Promise<{ candidates: Candidate[]; removals: Removal[] }> {
+  for (;;) {
+    const candidates = await candidatesOf(tx, streamId, limit);
+    if (candidates.length === 0) return { candidates: [], removals: [] };
+    await supersedeQueued(tx, streamId, candidates);
+    const written = await writtenByKey(tx, streamId, candidates);
+    const repeats = candidates.flatMap((candidate) => {
+      const olds = written.get(candidate.key_hash) ?? [];
+      return olds.length === 1 && olds[0].target_hash === candidate.target_hash ? [{ candidate, old: olds[0] }] : [];
+    });
+    if (repeats.length === 0) {
+      const removals = candidates.flatMap((candidate) =>
+        (written.get(candidate.key_hash) ?? []).map(({ id, seq, column }) => ({
+          editId: id,
+          seq,
+          column,
+          replacedBy: candidate.id,
+        })),
+      );
+      return { candidates, removals };
+    }
+    const values = repeats.map(({ candidate, old }) => Prisma.sql`(${candidate.id}, ${`the same as ${old.id}`})`);
+    await tx.$executeRaw`
+      UPDATE edits e SET status = 'rejected', reason = v.reason, updated_at = now()
+      FROM (VALUES ${Prisma.join(values)}) AS v(id, reason) WHERE e.id = v.id`;
+  }
+}
+
+export function claimRecords(db: Database): Pick<Store, 'claimBatch'> {
+  return {
+    claimBatch: (streamId, limit) =>
+      db.transaction(async (tx) => {
+        const stream = await lockStream(tx, streamId);
+        const claimed = await findClaimed(tx, streamId);
+        if (claimed) return loadClaimed(tx, claimed);
+        const { candidates, removals } = await choose(tx, streamId, limit);
+        if (candidates.length === 0) return null;
+        const seq = await writeApply(tx, stream, candidates, removals);
+        return loadClaimed(tx, await tx.batch.findUniqueOrThrow({ where: { streamId_seq: { streamId, seq } } }));
+      }),
+  };
+}

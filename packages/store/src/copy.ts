@@ -1,0 +1,109 @@
+/**
+ * Postgres' binary COPY format (PostgreSQL manual, "COPY", section "Binary Format"): a signature, then rows of
+ * length-prefixed fields, then −1.
+ */
+const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1');
+const NULL_LENGTH = -1;
+const END_OF_ROWS = -1;
+
+/** A field of a row to be written; text is sent as UTF-8. */
+export type CopyField =
+  | Buffer
+  | string
+  | { readonly int2: number }
+  | { readonly int4: number }
+  | { readonly json: unknown };
+
+function fieldBytes(field: CopyField): Buffer {
+  if (Buffer.isBuffer(field)) return field;
+  if (typeof field === 'string') return Buffer.from(field, 'utf8');
+  if ('int2' in field) {
+    const bytes = Buffer.alloc(2);
+    bytes.writeInt16BE(field.int2);
+    return bytes;
+  }
+  if ('int4' in field) {
+    const bytes = Buffer.alloc(4);
+    bytes.writeInt32BE(field.int4);
+    return bytes;
+  }
+  // jsonb is sent as its version, 1, and the text.
+  return Buffer.from(`\u0001${JSON.stringify(field.json)}`, 'utf8');
+}
+
+function int(value: number, size: 2 | 4): Buffer {
+  const bytes = Buffer.alloc(size);
+  bytes.writeIntBE(value, 0, size);
+  return bytes;
+}
+
+/** The bytes of a COPY … FROM STDIN (FORMAT binary), piece by piece. Large fields are passed on, not copied. */
+export function* encodeRows(rows: Iterable<readonly CopyField[]>): Generator<Buffer> {
+  yield Buffer.concat([SIGNATURE, int(0, 4), int(0, 4)]);
+  for (const row of rows) {
+    yield int(row.length, 2);
+    for (const field of row) {
+      const bytes = fieldBytes(field);
+      yield int(bytes.length, 4);
+      yield bytes;
+    }
+  }
+  yield int(END_OF_ROWS, 2);
+}
+
+/** Reads exact numbers of bytes from a stream of chunks, joining only what is asked for. */
+class ByteReader {
+  private readonly chunks: Buffer[] = [];
+  private offset = 0;
+  private available = 0;
+
+  constructor(private readonly source: AsyncIterator<Buffer>) {}
+
+  async take(size: number): Promise<Buffer> {
+    while (this.available < size) {
+      const next = await this.source.next();
+      if (next.done) throw new Error(`COPY ended ${size - this.available} bytes early`);
+      this.chunks.push(next.value);
+      this.available += next.value.length;
+    }
+    this.available -= size;
+    const parts: Buffer[] = [];
+    let missing = size;
+    while (missing > 0) {
+      const chunk = this.chunks[0];
+      const part = chunk.subarray(this.offset, this.offset + missing);
+      parts.push(part);
+      missing -= part.length;
+      this.offset += part.length;
+      if (this.offset === chunk.length) {
+        this.chunks.shift();
+        this.offset = 0;
+      }
+    }
+    return parts.length === 1 ? parts[0] : Buffer.concat(parts, size);
+  }
+
+  async drain(): Promise<void> {
+    while (!(await this.source.next()).done);
+  }
+}
+
+/** The rows of a COPY … TO STDOUT (FORMAT binary): each field as its bytes, null where it is NULL. */
+export async function* decodeRows(source: AsyncIterator<Buffer>): AsyncGenerator<(Buffer | null)[]> {
+  const reader = new ByteReader(source);
+  const signature = await reader.take(SIGNATURE.length);
+  if (!signature.equals(SIGNATURE)) throw new Error('COPY did not answer in binary format');
+  await reader.take(4);
+  await reader.take((await reader.take(4)).readInt32BE());
+  for (;;) {
+    const fields = (await reader.take(2)).readInt16BE();
+    if (fields === END_OF_ROWS) break;
+    const row: (Buffer | null)[] = [];
+    for (let i = 0; i < fields; i++) {
+      const length = (await reader.take(4)).readInt32BE();
+      row.push(length === NULL_LENGTH ? null : await reader.take(length));
+    }
+    yield row;
+  }
+  await reader.drain();
+}

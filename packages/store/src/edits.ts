@@ -1,0 +1,124 @@
+import { ErrataError } from '@errata/contracts';
+import { activeCondition } from './batch-records.js';
+import type { Database, Transaction } from './database.js';
+import { Prisma } from './generated/client.js';
+import { lineageOf } from './lineage.js';
+import { lockStream, unknownStream } from './locks.js';
+import { toEdit } from './rows.js';
+import { assertStorable, storable } from './text.js';
+import type { EditOutcome, Store } from './types.js';
+
+const DEFAULT_PAGE = 100;
+const LARGEST_ORDINAL = 2 ** 31 - 1;
+
+/** States an edit may be in for an outcome to set another one; anything else is history that moved on meanwhile. */
+const ALLOWED_FROM = {
+  queued: ['queued', 'resolved'],
+  resolved: ['queued', 'resolved'],
+  rejected: ['queued', 'resolved'],
+  applied: ['applied', 'verified'],
+  verified: ['applied', 'verified'],
+} as const;
+
+/** What was found out about an edit, without its status. */
+function findings({ answer, baseline, reason }: EditOutcome): Prisma.EditUpdateManyMutationInput {
+  return {
+    updatedAt: new Date(),
+    ...(answer === undefined ? {} : { answer: storable(answer) }),
+    ...(baseline === undefined ? {} : { baseline: storable(baseline) }),
+    ...(reason === undefined ? {} : { reason: storable(reason) }),
+  };
+}
+
+/** Sets the outcome of an edit that leaves its batch unwritten. */
+export async function settleUnwritten(tx: Transaction, streamId: string, outcome: EditOutcome): Promise<void> {
+  const status = outcome.status ?? 'rejected';
+  if (status !== 'rejected' && status !== 'verified')
+    throw new ErrataError(
+      'INVALID_REQUEST',
+      `edit ${outcome.editId} cannot leave its batch as ${status}: rejected or verified`,
+    );
+  const data = { ...findings(outcome), status };
+  await tx.edit.updateMany({
+    where: { id: outcome.editId, streamId, status: { in: ['queued', 'resolved'] } },
+    data:
+      status === 'verified' ? { ...data, liveStatus: 'verified', liveReason: storable(outcome.reason ?? null) } : data,
+  });
+}
+
+async function setOutcome(tx: Transaction, streamId: string, outcome: EditOutcome): Promise<void> {
+  const { editId, status } = outcome;
+  const where = { id: editId, streamId };
+  const edit = await tx.edit.findFirst({ where });
+  if (!edit) throw unknownEdit(streamId, editId);
+  if (status === 'superseded' || status === 'revoked')
+    throw new ErrataError('INVALID_REQUEST', `edit ${editId} becomes ${status} by a batch, not by an outcome`);
+  if (status === 'rejected') {
+    const claimed = await tx.batchEdit.findFirst({ where: { editId, batch: { status: 'claimed' } } });
+    if (claimed)
+      throw new ErrataError(
+        'INVALID_REQUEST',
+        `edit ${editId} is in the claimed batch ${claimed.seq}: take it out with dropFromBatch`,
+      );
+  }
+  const fits = status === undefined || (ALLOWED_FROM[status] as readonly string[]).includes(edit.status);
+  const { reason, ...measured } = findings(outcome);
+  const inWeights = edit.status === 'applied' || edit.status === 'verified';
+  await tx.edit.updateMany({
+    where,
+    data: {
+      ...measured,
+      ...(fits && status !== undefined ? { status } : {}),
+      ...(fits && reason !== undefined ? { reason } : {}),
+      ...(fits && inWeights && status !== undefined ? { liveStatus: status } : {}),
+      ...(fits && inWeights && reason !== undefined ? { liveReason: reason } : {}),
+    },
+  });
+}
+
+export function unknownEdit(streamId: string, editId: string): ErrataError {
+  return new ErrataError('UNKNOWN_EDIT', `stream ${streamId} has no edit ${JSON.stringify(editId.slice(0, 100))}`);
+}
+
+export function editRecords(db: Database): Pick<Store, 'listEdits' | 'getEdit' | 'activeEdits' | 'updateEdits'> {
+  return {
+    async listEdits(streamId, { status, after = 0, limit = DEFAULT_PAGE } = {}) {
+      const rows = await db.prisma.edit.findMany({
+        where: { streamId, status, ordinal: { gt: Math.min(after, LARGEST_ORDINAL) } },
+        orderBy: { ordinal: 'asc' },
+        take: limit + 1,
+      });
+      const page = rows.slice(0, limit);
+      return { edits: page.map(toEdit), next: rows.length > limit ? page[page.length - 1].ordinal : null };
+    },
+
+    async getEdit(streamId, editId) {
+      assertStorable({ edit: editId });
+      const row = await db.prisma.edit.findFirst({ where: { id: editId, streamId } });
+      if (!row) throw unknownEdit(streamId, editId);
+      return toEdit(row);
+    },
+
+    async activeEdits(streamId, seq) {
+      const stream = await db.prisma.stream.findUnique({ where: { id: streamId } });
+      if (!stream) throw unknownStream(streamId);
+      const lineage = await lineageOf(db.prisma, streamId, seq ?? stream.head);
+      const ids = await db.prisma.$queryRaw<{ ids: string[] | null }[]>(
+        Prisma.sql`SELECT array_agg(e.id) AS ids FROM edits e WHERE ${activeCondition(streamId, lineage)}`,
+      );
+      const rows = await db.prisma.edit.findMany({
+        where: { id: { in: ids[0]?.ids ?? [] } },
+        orderBy: { ordinal: 'asc' },
+      });
+      return rows.map(toEdit);
+    },
+
+    async updateEdits(streamId, outcomes) {
+      if (outcomes.length === 0) return;
+      await db.transaction(async (tx) => {
+        await lockStream(tx, streamId);
+        for (const outcome of outcomes) await setOutcome(tx, streamId, outcome);
+      });
+    },
+  };
+}

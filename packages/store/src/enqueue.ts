@@ -1,0 +1,127 @@
+import { type Edit, type EditInput, newId } from '@errata/contracts';
+import type { Database, Transaction } from './database.js';
+import type { Prisma } from './generated/client.js';
+import { answerOnce, findAnswer } from './idempotency.js';
+import { lockStream } from './locks.js';
+import { toEdit } from './rows.js';
+import { assertStorable, editKeyHash, targetHash } from './text.js';
+import type { Store } from './types.js';
+
+/** What was answered to a request: its edits are contiguous, and all queued but those rejected. */
+interface StoredAnswer extends Prisma.InputJsonObject {
+  readonly first: number;
+  readonly last: number;
+  readonly rejected: Readonly<Record<string, string>>;
+}
+
+interface Known {
+  readonly id: string;
+  readonly targetHash: string;
+}
+
+/** The latest edit of each key that is queued, under way or in the weights. */
+async function latestByKey(tx: Transaction, streamId: string, keys: string[]): Promise<Map<string, Known>> {
+  const rows = await tx.$queryRaw<{ id: string; key_hash: string; target_hash: string }[]>`
+    SELECT DISTINCT ON (key_hash) id, key_hash, target_hash FROM edits
+    WHERE stream_id = ${streamId} AND key_hash = ANY(${keys})
+      AND (status IN ('queued', 'resolved') OR (status IN ('applied', 'verified') AND seq IS NOT NULL))
+    ORDER BY key_hash, ordinal DESC`;
+  return new Map(rows.map((row) => [row.key_hash, { id: row.id, targetHash: row.target_hash }]));
+}
+
+/** The answer as it was given, whatever became of the edits since. */
+async function replay(tx: Transaction, streamId: string, answer: StoredAnswer): Promise<Edit[]> {
+  const rows = await tx.edit.findMany({
+    where: { streamId, ordinal: { gte: answer.first, lte: answer.last } },
+    orderBy: { ordinal: 'asc' },
+  });
+  return rows.map((row) => {
+    const reason = answer.rejected[row.ordinal] ?? null;
+    const status = reason === null ? 'queued' : 'rejected';
+    const then = { status, reason, seq: null, column: null, baseline: null, answer: null, updatedAt: row.createdAt };
+    return toEdit({ ...row, ...then });
+  });
+}
+
+/** One statement with one parameter: Prisma's createMany takes 9 s for 10,000 rows, this under 1 s. */
+async function insertEdits(tx: Transaction, rows: readonly Prisma.EditCreateManyInput[]): Promise<void> {
+  await tx.$executeRaw`
+    INSERT INTO edits (id, stream_id, ordinal, subject, prompt, target, paraphrases, neighbours, source, tags,
+      key_hash, target_hash, status, reason, created_at, updated_at)
+    SELECT id, "streamId", ordinal, subject, prompt, target,
+      ARRAY(SELECT jsonb_array_elements_text(paraphrases)), ARRAY(SELECT jsonb_array_elements_text(neighbours)),
+      source, ARRAY(SELECT jsonb_array_elements_text(tags)), "keyHash", "targetHash", status, reason,
+      "createdAt", "updatedAt"
+    FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) AS r(
+      id text, "streamId" text, ordinal int, subject text, prompt text, target text, paraphrases jsonb,
+      neighbours jsonb, source text, tags jsonb, "keyHash" text, "targetHash" text, status text, reason text,
+      "createdAt" timestamptz, "updatedAt" timestamptz)`;
+}
+
+export function enqueueRecords(db: Database): Pick<Store, 'enqueueEdits'> {
+  return {
+    async enqueueEdits(streamId, inputs, idempotency) {
+      for (const [index, { subject, prompt, target, paraphrases, neighbours, source, tags }] of inputs.entries())
+        assertStorable({ subject, prompt, target, paraphrases, neighbours, source, tags }, `edits[${index}].`);
+      const hashed = inputs.map((input: EditInput) => ({
+        input,
+        keyHash: editKeyHash(input.subject, input.prompt),
+        targetHash: targetHash(input.target),
+      }));
+
+      return db.transaction(async (tx) => {
+        const stream = await lockStream(tx, streamId);
+        const earlier = idempotency && (await findAnswer<StoredAnswer>(tx, streamId, idempotency));
+        if (earlier) return { edits: await replay(tx, streamId, earlier), replayed: true };
+
+        const latest = await latestByKey(tx, streamId, [...new Set(hashed.map((edit) => edit.keyHash))]);
+        const now = new Date();
+        const rejected: Record<string, string> = {};
+        const rows = hashed.map(({ input, keyHash, targetHash }, index) => {
+          const id = newId('edt', now.getTime());
+          const ordinal = stream.nextOrdinal + index;
+          const same = latest.get(keyHash);
+          const duplicate = same?.targetHash === targetHash;
+          if (duplicate) rejected[ordinal] = `the same as ${same.id}`;
+          else latest.set(keyHash, { id, targetHash });
+          return {
+            id,
+            streamId,
+            ordinal,
+            subject: input.subject ?? null,
+            prompt: input.prompt,
+            target: input.target,
+            paraphrases: input.paraphrases,
+            neighbours: input.neighbours,
+            source: input.source ?? null,
+            tags: input.tags,
+            keyHash,
+            targetHash,
+            status: duplicate ? 'rejected' : 'queued',
+            reason: rejected[ordinal] ?? null,
+            createdAt: now,
+            updatedAt: now,
+          };
+        });
+        await insertEdits(tx, rows);
+        const next = stream.nextOrdinal + rows.length;
+        await tx.stream.update({ where: { id: streamId }, data: { nextOrdinal: next } });
+        if (idempotency)
+          await answerOnce<StoredAnswer>(tx, streamId, idempotency, {
+            first: stream.nextOrdinal,
+            last: next - 1,
+            rejected,
+          });
+        const unset = {
+          liveStatus: 'applied',
+          liveReason: null,
+          seq: null,
+          column: null,
+          baseline: null,
+          answer: null,
+        };
+        return { edits: rows.map((row) => toEdit({ ...row, ...unset })), replayed: false };
+      });
+    },
+  };
+}

@@ -1,0 +1,71 @@
+import { findClaimed } from './batch-records.js';
+import type { Database, Transaction } from './database.js';
+import { writeEvent } from './events.js';
+import { lineageOf, positionHash } from './lineage.js';
+import { lockStream } from './locks.js';
+import { release } from './settle.js';
+import type { Store } from './types.js';
+
+/**
+ * Gives every edit that was ever written the status it has at the end of a lineage: in the weights, taken out by a
+ * batch of the lineage, or not part of it.
+ * @returns the edits whose status changed, by ordinal
+ */
+async function recomputeStatuses(
+  tx: Transaction,
+  streamId: string,
+  lineage: readonly number[],
+  outsideReason: string,
+): Promise<string[]> {
+  const seqs = [...lineage];
+  const rows = await tx.$queryRaw<{ id: string }[]>`
+    WITH removed AS (
+      SELECT DISTINCT ON (m.edit_id) m.edit_id, m.replaced_by, b.reason
+      FROM batch_edits m JOIN batches b USING (stream_id, seq)
+      WHERE m.stream_id = ${streamId} AND m.source_seq IS NOT NULL AND m.seq = ANY(${seqs})
+      ORDER BY m.edit_id, m.seq DESC
+    ), wanted AS (
+      SELECT e.id, e.ordinal, e.status AS before,
+        CASE WHEN NOT e.seq = ANY(${seqs}) THEN 'revoked'
+             WHEN r.edit_id IS NULL THEN e.live_status
+             WHEN r.replaced_by IS NULL THEN 'revoked' ELSE 'superseded' END AS status,
+        CASE WHEN NOT e.seq = ANY(${seqs}) THEN CASE e.status WHEN 'revoked' THEN e.reason ELSE ${outsideReason} END
+             WHEN r.edit_id IS NULL THEN e.live_reason
+             WHEN r.replaced_by IS NULL THEN r.reason ELSE 'superseded by ' || r.replaced_by END AS reason
+      FROM edits e LEFT JOIN removed r ON r.edit_id = e.id
+      WHERE e.stream_id = ${streamId} AND e.seq IS NOT NULL
+    ), changed AS (
+      UPDATE edits e SET status = w.status, reason = w.reason, updated_at = now() FROM wanted w
+      WHERE e.id = w.id AND (e.status, e.reason) IS DISTINCT FROM (w.status, w.reason)
+      RETURNING e.id, w.ordinal, w.before <> w.status AS moved
+    )
+    SELECT id FROM changed WHERE moved ORDER BY ordinal`;
+  return rows.map((row) => row.id);
+}
+
+export function rollbackRecords(db: Database): Pick<Store, 'rollback'> {
+  return {
+    rollback: (streamId, seq) =>
+      db.transaction(async (tx) => {
+        const stream = await lockStream(tx, streamId);
+        const hash = await positionHash(tx, streamId, seq);
+        const claimed = await findClaimed(tx, streamId);
+        if (claimed) await release(tx, claimed);
+        if (stream.head === seq && !claimed) {
+          // A repeated call answers what the first one did, as long as nothing has moved the head since.
+          const last = await tx.event.findFirst({
+            where: { streamId, kind: { in: ['batch', 'revoke', 'rollback'] } },
+            orderBy: { id: 'desc' },
+          });
+          const repeated = last?.kind === 'rollback' && last.seq === seq;
+          return { head: seq, hash, editIds: repeated ? last.editIds : [] };
+        }
+        const lineage = await lineageOf(tx, streamId, seq);
+        const editIds = await recomputeStatuses(tx, streamId, lineage, `rolled back to seq ${seq}`);
+        await tx.stream.update({ where: { id: streamId }, data: { head: seq, headHash: hash } });
+        const detail = { from: stream.head, edits: editIds.length, released: claimed?.seq ?? null, hash };
+        await writeEvent(tx, { streamId, kind: 'rollback', seq, detail, editIds });
+        return { head: seq, hash, editIds };
+      }),
+  };
+}

@@ -1,0 +1,88 @@
+import { ErrataError } from '@errata/contracts';
+import { batchRecords } from './batch-records.js';
+import { checkpointRecords } from './checkpoints.js';
+import { claimRecords } from './claim.js';
+import { claimRevokeRecords } from './claim-revoke.js';
+import { commitRecords } from './commit.js';
+import { covarianceRecords } from './covariances.js';
+import { type Database, openDatabase, type StoreLogger } from './database.js';
+import { editRecords } from './edits.js';
+import { enqueueRecords } from './enqueue.js';
+import { toStoreError } from './errors.js';
+import { evaluationRecords } from './evaluations.js';
+import { eventRecords } from './events.js';
+import { lineageRecords } from './lineage.js';
+import { logRecords } from './log.js';
+import { APPLIED, pendingMigrations, readMigrations } from './migrate.js';
+import { modelRecords } from './models.js';
+import { rollbackRecords } from './rollback.js';
+import { settleRecords } from './settle.js';
+import { shardRecords } from './shards.js';
+import { streamRecords } from './streams.js';
+import { targetRecords } from './targets.js';
+import type { Store } from './types.js';
+import { verifyRecords } from './verify.js';
+
+const DEFAULT_POOL_SIZE = 10;
+
+export interface StoreOptions {
+  /** postgresql://user:password@host:port/database */
+  readonly databaseUrl: string;
+  /** Most connections held at once; 10 when left out. */
+  readonly poolSize?: number;
+  /** Told of lost idle connections. */
+  readonly logger?: StoreLogger;
+}
+
+function healthRecords(db: Database): Pick<Store, 'ping' | 'close'> {
+  return {
+    async ping() {
+      const applied = await db.prisma.$queryRawUnsafe<Parameters<typeof pendingMigrations>[1]>(APPLIED);
+      const [missing] = pendingMigrations(await readMigrations(), applied);
+      if (missing) throw new ErrataError('NOT_READY', `the database lacks the migration ${missing.name}: run migrate`);
+    },
+    close: () => db.close(),
+  };
+}
+
+/** The same methods, whose failures are all ErrataErrors. */
+function guarded(store: Store): Store {
+  const wrapped = Object.entries(store).map(([name, method]: [string, (...args: unknown[]) => Promise<unknown>]) => [
+    name,
+    async (...args: unknown[]) => {
+      try {
+        return await method(...args);
+      } catch (error) {
+        throw toStoreError(error, name);
+      }
+    },
+  ]);
+  return Object.fromEntries(wrapped) as Store;
+}
+
+/** Opens the store on a migrated database. It connects on first use; see `ping`. */
+export function createStore({ databaseUrl, poolSize = DEFAULT_POOL_SIZE, logger }: StoreOptions): Store {
+  const db = openDatabase(databaseUrl, poolSize, logger);
+  return guarded({
+    ...modelRecords(db),
+    ...streamRecords(db),
+    ...enqueueRecords(db),
+    ...editRecords(db),
+    ...claimRecords(db),
+    ...claimRevokeRecords(db),
+    ...batchRecords(db),
+    ...settleRecords(db),
+    ...targetRecords(db),
+    ...logRecords(db),
+    ...commitRecords(db),
+    ...lineageRecords(db),
+    ...verifyRecords(db),
+    ...checkpointRecords(db),
+    ...rollbackRecords(db),
+    ...eventRecords(db),
+    ...covarianceRecords(db),
+    ...shardRecords(db),
+    ...evaluationRecords(db),
+    ...healthRecords(db),
+  });
+}

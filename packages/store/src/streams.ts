@@ -1,0 +1,132 @@
+import {
+  type EditStatus,
+  ErrataError,
+  editorConfigHash,
+  newId,
+  type Stream,
+  type StreamEvent,
+  type StreamStatus,
+} from '@errata/contracts';
+import type { Database } from './database.js';
+import { isUniqueViolation } from './errors.js';
+import { writeEvent } from './events.js';
+import { genesisHash } from './hash.js';
+import { answerOnce } from './idempotency.js';
+import { lockStream, unknownStream } from './locks.js';
+import { modelRecords } from './models.js';
+import { toStream } from './rows.js';
+import { assertStorable, storable } from './text.js';
+import type { Store } from './types.js';
+
+const STREAMS_SCOPE = 'streams';
+
+/** The event that a change of status is, if any. */
+function statusEvent(from: StreamStatus, to: StreamStatus): StreamEvent['kind'] | null {
+  if (from === to) return null;
+  switch (to) {
+    case 'preparing':
+      return null;
+    case 'ready':
+      return from === 'preparing' ? 'prepared' : 'resumed';
+    case 'paused':
+      return 'paused';
+    case 'failed':
+      return 'failed';
+  }
+}
+
+export function streamRecords(
+  db: Database,
+): Pick<Store, 'createStream' | 'getStream' | 'listStreams' | 'setStreamStatus' | 'listStreamsWithWork'> {
+  const { getModel } = modelRecords(db);
+
+  async function counts(streamIds: string[]): Promise<Map<string, Stream['counts']>> {
+    const groups = await db.prisma.edit.groupBy({
+      by: ['streamId', 'status'],
+      where: { streamId: { in: streamIds } },
+      _count: true,
+    });
+    const result = new Map<string, Stream['counts']>(streamIds.map((id) => [id, {}]));
+    for (const { streamId, status, _count } of groups) {
+      const of = result.get(streamId);
+      if (of) of[status as EditStatus] = _count;
+    }
+    return result;
+  }
+
+  async function getStream(idOrName: string): Promise<Stream> {
+    assertStorable({ stream: idOrName });
+    const include = { model: { select: { name: true } } };
+    const row =
+      (await db.prisma.stream.findUnique({ where: { id: idOrName }, include })) ??
+      (await db.prisma.stream.findUnique({ where: { name: idOrName }, include }));
+    if (!row) throw unknownStream(idOrName);
+    return toStream(row, row.model.name, (await counts([row.id])).get(row.id) ?? {});
+  }
+
+  return {
+    getStream,
+
+    async createStream({ name, modelId, config }, idempotency) {
+      assertStorable({ name, templates: config.templates });
+      await getModel(modelId);
+      const id = newId('str');
+      const configHash = editorConfigHash(config);
+      const genesis = genesisHash(id, modelId, configHash);
+      try {
+        const created = await db.transaction(async (tx) => {
+          const earlier = idempotency && (await answerOnce(tx, STREAMS_SCOPE, idempotency, { streamId: id }));
+          if (earlier) return earlier.streamId;
+          await tx.stream.create({
+            data: {
+              id,
+              name,
+              modelId,
+              config,
+              configHash,
+              status: 'preparing',
+              headHash: genesis,
+              genesisHash: genesis,
+            },
+          });
+          await writeEvent(tx, { streamId: id, kind: 'created', seq: 0, detail: { name, modelId, configHash } });
+          return id;
+        });
+        return await getStream(created);
+      } catch (error) {
+        if (!isUniqueViolation(error)) throw error;
+        throw new ErrataError('NAME_TAKEN', `a stream is called ${JSON.stringify(name)} already: choose another name`, {
+          cause: error,
+        });
+      }
+    },
+
+    async listStreams() {
+      const rows = await db.prisma.stream.findMany({
+        include: { model: { select: { name: true } } },
+        orderBy: [{ createdAt: 'asc' }, { id: 'asc' }],
+      });
+      const counted = await counts(rows.map((row) => row.id));
+      return rows.map((row) => toStream(row, row.model.name, counted.get(row.id) ?? {}));
+    },
+
+    async setStreamStatus(streamId, status, detail = null) {
+      const statusDetail = storable(detail);
+      await db.transaction(async (tx) => {
+        const stream = await lockStream(tx, streamId);
+        await tx.stream.update({ where: { id: streamId }, data: { status, statusDetail } });
+        const kind = statusEvent(stream.status as StreamStatus, status);
+        if (kind) await writeEvent(tx, { streamId, kind, seq: stream.head, detail: { detail: statusDetail } });
+      });
+    },
+
+    async listStreamsWithWork() {
+      const rows = await db.prisma.$queryRaw<{ id: string }[]>`
+        SELECT s.id FROM streams s
+        WHERE EXISTS (SELECT FROM edits e WHERE e.stream_id = s.id AND e.status = 'queued')
+           OR EXISTS (SELECT FROM batches b WHERE b.stream_id = s.id AND b.status = 'claimed')
+        ORDER BY s.id`;
+      return rows.map((row) => row.id);
+    },
+  };
+}

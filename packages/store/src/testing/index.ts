@@ -1,0 +1,2 @@
+export { startTestDatabase, type TestDatabase } from './database.js';
+export { startTestServer, type TestServer } from './server.js';

@@ -1,0 +1,29 @@
+/** Codes of {@link TensorError}; both are codes of the system's error table. */
+export type TensorErrorCode = 'INVALID_TENSOR' | 'ILL_CONDITIONED';
+
+/** A tensor that cannot be computed with: wrong shape, NaN or infinity, or a matrix that is not positive definite. */
+export class TensorError extends Error {
+  override readonly name = 'TensorError';
+  readonly code: TensorErrorCode;
+
+  constructor(code: TensorErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** @throws TensorError INVALID_TENSOR when `length` is not rows × columns */
+export function checkLength(what: string, length: number, rows: number, columns: number): void {
+  if (length !== rows * columns)
+    throw new TensorError(
+      'INVALID_TENSOR',
+      `${what}: ${length} elements where ${rows} × ${columns} = ${rows * columns} are needed`,
+    );
+}
+
+/** @throws TensorError INVALID_TENSOR naming the first NaN or infinity */
+export function checkFinite(what: string, values: Float32Array | Float64Array): void {
+  for (let i = 0; i < values.length; i++)
+    if (!Number.isFinite(values[i]))
+      throw new TensorError('INVALID_TENSOR', `${what}: element ${i} is ${values[i]}, not a finite number`);
+}

@@ -1,0 +1,41 @@
+import { z } from 'zod';
+
+const address = z.string().regex(/^[^\s,:]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$/, 'must be host:port');
+
+const configSchema = z.object({
+  /** Interface to listen on. Loopback unless told otherwise: the API has no authentication of its own. */
+  HOST: z.string().min(1).default('127.0.0.1'),
+  /** Port to listen on; 0 picks a free one. */
+  PORT: z.coerce.number().int().min(0).max(65535).default(8080),
+  /** Postgres that holds the streams, postgres://user:password@host:port/database. */
+  DATABASE_URL: z.string().regex(/^postgres(ql)?:\/\//, 'must begin with postgres://'),
+  /** Frontend of the Temporal server, host:port. */
+  TEMPORAL_ADDRESS: address,
+  /** Temporal namespace of the workflows. */
+  TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
+  /** The model runtime, host:port. */
+  MODEL_RUNTIME: address,
+  /** Shard workers, host:port with commas between. */
+  SHARD_WORKERS: z
+    .string()
+    .transform((list) => list.split(',').map((item) => item.trim()))
+    .pipe(z.array(address).min(1)),
+  /** Least level that is logged. */
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+});
+
+export type GatewayConfig = z.infer<typeof configSchema>;
+
+/**
+ * The configuration in the environment.
+ * @throws Error naming each variable at fault
+ */
+export function readConfig(env: Readonly<Record<string, string | undefined>>): GatewayConfig {
+  const result = configSchema.safeParse(env);
+  if (result.success) return result.data;
+  const faults = result.error.issues.map((issue) => {
+    const name = String(issue.path[0]);
+    return env[name] === undefined ? `${name} is not set` : `${name}=${JSON.stringify(env[name])} ${issue.message}`;
+  });
+  throw new Error(`The configuration of the gateway is not valid: ${faults.join('; ')}`);
+}

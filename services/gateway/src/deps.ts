@@ -1,0 +1,72 @@
+import type { Checkpoint, EditorConfig, HeadChange, Model } from '@errata/contracts';
+import type { ModelRuntime, ShardWorker } from '@errata/rpc';
+import type { Store } from '@errata/store';
+import type { RequestHandler } from 'express';
+import type { Registry } from 'prom-client';
+
+/** The part of the store that the API reads and writes; everything else belongs to the workflows. */
+export type GatewayStore = Pick<
+  Store,
+  | 'activeEdits'
+  | 'createEvaluation'
+  | 'createStream'
+  | 'enqueueEdits'
+  | 'getCheckpoint'
+  | 'getEdit'
+  | 'getEvaluation'
+  | 'getModel'
+  | 'getStream'
+  | 'hashAt'
+  | 'listBatches'
+  | 'listCheckpoints'
+  | 'listEdits'
+  | 'listEvents'
+  | 'listModels'
+  | 'listStreams'
+  | 'ping'
+  | 'registerModel'
+  | 'saveEvaluation'
+  | 'verifyLog'
+>;
+
+/**
+ * What the API asks of a stream's workflow. Changes of the head go through it, so that they are serialised with
+ * batches. All methods throw `ErrataError`: the workflow's own, or `NOT_READY` when Temporal cannot be reached.
+ */
+export interface WorkflowGateway {
+  /** Tells the workflow of a stream that there is work, starting it where it does not run. */
+  wake(streamId: string): Promise<void>;
+  revoke(streamId: string, editIds: readonly string[], reason: string | null, signal: AbortSignal): Promise<HeadChange>;
+  rollback(streamId: string, seq: number, signal: AbortSignal): Promise<HeadChange>;
+  checkpoint(streamId: string, name: string, signal: AbortSignal): Promise<Checkpoint>;
+  pause(streamId: string, signal: AbortSignal): Promise<void>;
+  resume(streamId: string, signal: AbortSignal): Promise<void>;
+  /** Starts the measuring of an evaluation that the store already holds. */
+  evaluate(streamId: string, evaluationId: string): Promise<void>;
+  /** Whether Temporal answers. */
+  ping(): Promise<void>;
+}
+
+/** The logging that the API does; a pino logger is one. */
+export interface Log {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** Everything the application is made of. */
+export interface GatewayDeps {
+  readonly store: GatewayStore;
+  readonly workflows: WorkflowGateway;
+  readonly runtime: Pick<ModelRuntime, 'address' | 'info' | 'generate'>;
+  /** Any of them can answer for any layer: each is a cache of the log. */
+  readonly shards: readonly Pick<ShardWorker, 'address' | 'stats' | 'materialize' | 'verify'>[];
+  /** The editor configuration that suits a model; null when none was tuned for it. */
+  readonly presetFor: (model: Model) => EditorConfig | null;
+  readonly log: Log;
+  readonly registry: Registry;
+  /** Measures requests; made once a process by `createHttpMetrics`. */
+  readonly httpMetrics: RequestHandler;
+  readonly version: string;
+}

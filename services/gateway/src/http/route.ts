@@ -1,0 +1,78 @@
+import type { ErrorCode } from '@errata/contracts';
+import type { z } from 'zod';
+import type { Log } from '../deps.js';
+
+export type Method = 'GET' | 'POST';
+
+/** What a handler knows of its request; params, query and body are validated. */
+export interface RouteContext<Query, Body> {
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: Query;
+  readonly body: Body;
+  readonly idempotencyKey: string | null;
+  /** Aborts when the client goes away. */
+  readonly signal: AbortSignal;
+  readonly requestId: string;
+  readonly log: Log;
+}
+
+/** A JSON answer. */
+export interface JsonReply<Body> {
+  readonly json: Body;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** An answer of another media type: the docs page, metrics. */
+export interface TextReply {
+  readonly text: string;
+  readonly type: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+interface RouteText {
+  readonly method: Method;
+  /** In the form of OpenAPI: `/v1/streams/{stream}`. */
+  readonly path: string;
+  readonly operationId: string;
+  readonly tag: string;
+  readonly summary: string;
+  readonly description?: string;
+  /** Status of the answer when all goes well. */
+  readonly status: 200 | 201 | 202;
+  /** Codes that a client may meet here, besides those that every route has. */
+  readonly errors?: readonly ErrorCode[];
+  readonly idempotencyKey?: boolean;
+  /** Arguments of the curl example after the address. */
+  readonly curl?: string;
+}
+
+/** The definition of a route as its module writes it. */
+export interface RouteSpec<Query extends z.ZodType, Body extends z.ZodType, Reply extends z.ZodType> extends RouteText {
+  readonly query?: Query;
+  readonly body?: Body;
+  /** Accepts application/x-ndjson too: each line an item of the body's array `field`. */
+  readonly ndjson?: { readonly item: z.ZodType; readonly field: string; readonly maxItems: number };
+  readonly reply?: Reply;
+  /** Media type of the answer where it is not JSON. */
+  readonly replyType?: string;
+  readonly handler: (
+    context: RouteContext<z.output<Query>, z.output<Body>>,
+  ) => Promise<JsonReply<z.input<Reply>> | TextReply>;
+}
+
+/** A route of the table, its types erased: what the router and the OpenAPI document are made from. */
+export interface Route extends RouteText {
+  readonly query?: z.ZodType;
+  readonly body?: z.ZodType;
+  readonly ndjson?: { readonly item: z.ZodType; readonly field: string; readonly maxItems: number };
+  readonly reply?: z.ZodType;
+  readonly replyType?: string;
+  readonly handler: (context: RouteContext<unknown, unknown>) => Promise<JsonReply<unknown> | TextReply>;
+}
+
+/** Checks a route's handler against its schemas and erases the types. */
+export function defineRoute<Query extends z.ZodType, Body extends z.ZodType, Reply extends z.ZodType>(
+  spec: RouteSpec<Query, Body, Reply>,
+): Route {
+  return spec as unknown as Route;
+}

@@ -1,0 +1,35 @@
+import { createRequire } from 'node:module';
+import { presetFor } from '@errata/editor/presets';
+import { connectModelRuntime, connectShardWorker } from '@errata/rpc';
+import { createStore } from '@errata/store';
+import { createLogger, createRegistry, onShutdown } from '@errata/telemetry';
+import { connectWorkflows, createApp, createHttpMetrics, listen, readConfig } from './index.js';
+
+const config = readConfig(process.env);
+const logger = createLogger('gateway', config.LOG_LEVEL);
+const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
+const store = createStore({ databaseUrl: config.DATABASE_URL });
+const workflows = connectWorkflows({ address: config.TEMPORAL_ADDRESS, namespace: config.TEMPORAL_NAMESPACE });
+const runtime = connectModelRuntime(config.MODEL_RUNTIME);
+const shards = config.SHARD_WORKERS.map(connectShardWorker);
+
+const app = createApp({
+  store,
+  workflows,
+  runtime,
+  shards,
+  presetFor: (model) => presetFor(model.name),
+  log: logger,
+  registry: createRegistry('gateway'),
+  httpMetrics: createHttpMetrics(),
+  version,
+});
+const server = await listen(app, config.HOST, config.PORT);
+
+onShutdown(logger, async () => {
+  await server.stop();
+  for (const peer of [runtime, ...shards]) peer.close();
+  await workflows.close();
+  await store.close();
+});
+logger.info({ ready: true, host: server.host, port: server.port }, 'listening');

@@ -1,0 +1,169 @@
+import {
+  completionRequestSchema,
+  completionResponseSchema,
+  driftResponseSchema,
+  ErrataError,
+  evaluationSchema,
+  type LayerDrift,
+  listBatchesResponseSchema,
+  listEventsResponseSchema,
+  type Stream,
+} from '@errata/contracts';
+import type { GatewayDeps } from '../deps.js';
+import { defineRoute, type Route } from '../http/route.js';
+import { askShard, positionOf } from './shared.js';
+
+/** Time for a completion, and for the drift figures of a layer, in milliseconds. A worker that lags reads the log first. */
+const generateTimeoutMs = 120_000;
+const statsTimeoutMs = 120_000;
+
+/** What the model answers, what happened to a stream, how far it drifted, how well its edits hold. */
+export function questionRoutes(deps: GatewayDeps): Route[] {
+  return [
+    defineRoute({
+      method: 'POST',
+      path: '/v1/streams/{stream}/completions',
+      operationId: 'complete',
+      tag: 'Model',
+      summary: 'Ask the edited model',
+      description: 'Greedy decoding, at the head or at any position or checkpoint of the log; 0 is the unedited model.',
+      status: 200,
+      errors: ['UNKNOWN_STREAM', 'UNKNOWN_CHECKPOINT', 'UNKNOWN_POSITION', 'NOT_READY', 'DEADLINE_EXCEEDED'],
+      curl: `-H 'content-type: application/json' -d '{"prompt": "The capital of France is"}'`,
+      body: completionRequestSchema,
+      reply: completionResponseSchema,
+      handler: async ({ params, body, signal }) => {
+        const stream = await deps.store.getStream(params.stream);
+        const seq = await positionOf(deps, stream, body.at);
+        const { texts } = await deps.runtime.generate(
+          {
+            state: { streamId: stream.id, seq, staged: [] },
+            prompts: [body.prompt],
+            maxTokens: body.maxTokens,
+            stop: body.stop,
+          },
+          { timeoutMs: generateTimeoutMs, signal },
+        );
+        return { json: { text: texts[0], seq } };
+      },
+    }),
+    defineRoute({
+      method: 'GET',
+      path: '/v1/streams/{stream}/batches',
+      operationId: 'listBatches',
+      tag: 'Log',
+      summary: 'Committed steps of the log',
+      status: 200,
+      errors: ['UNKNOWN_STREAM'],
+      reply: listBatchesResponseSchema,
+      handler: async ({ params }) => {
+        const stream = await deps.store.getStream(params.stream);
+        return { json: { batches: await deps.store.listBatches(stream.id) } };
+      },
+    }),
+    defineRoute({
+      method: 'GET',
+      path: '/v1/streams/{stream}/events',
+      operationId: 'listEvents',
+      tag: 'Log',
+      summary: 'What happened to the stream as a whole',
+      status: 200,
+      errors: ['UNKNOWN_STREAM'],
+      reply: listEventsResponseSchema,
+      handler: async ({ params }) => {
+        const stream = await deps.store.getStream(params.stream);
+        return { json: { events: await deps.store.listEvents(stream.id) } };
+      },
+    }),
+    defineRoute({
+      method: 'GET',
+      path: '/v1/streams/{stream}/drift',
+      operationId: 'getDrift',
+      tag: 'Model',
+      summary: 'How far the head is from the unedited model, layer by layer',
+      status: 200,
+      errors: ['UNKNOWN_STREAM', 'NOT_READY', 'DEADLINE_EXCEEDED'],
+      reply: driftResponseSchema,
+      handler: async ({ params, signal }) => {
+        const stream = await deps.store.getStream(params.stream);
+        requirePrepared(stream);
+        const layers = await Promise.all(
+          stream.config.layers.map((layer, position) => driftOf(deps, stream, layer, position, signal)),
+        );
+        return { json: { seq: stream.head, layers } };
+      },
+    }),
+    defineRoute({
+      method: 'POST',
+      path: '/v1/streams/{stream}/evaluations',
+      operationId: 'startEvaluation',
+      tag: 'Model',
+      summary: 'Re-measure all active edits at the head',
+      description: 'Answers at once with the status `running`; read the result at its own address.',
+      status: 202,
+      errors: ['UNKNOWN_STREAM', 'NOT_READY'],
+      reply: evaluationSchema,
+      handler: async ({ params, log }) => {
+        const stream = await deps.store.getStream(params.stream);
+        const evaluation = await deps.store.createEvaluation(stream.id, stream.head);
+        try {
+          await deps.workflows.evaluate(stream.id, evaluation.id);
+        } catch (error) {
+          const detail = error instanceof Error ? error.message : String(error);
+          await deps.store
+            .saveEvaluation({ ...evaluation, status: 'failed', detail })
+            .catch((failure: unknown) =>
+              log.warn({ err: failure, evaluationId: evaluation.id }, 'could not mark it failed'),
+            );
+          throw error;
+        }
+        const location = `/v1/streams/${stream.id}/evaluations/${evaluation.id}`;
+        return { json: evaluation, headers: { Location: location, 'Retry-After': '1' } };
+      },
+    }),
+    defineRoute({
+      method: 'GET',
+      path: '/v1/streams/{stream}/evaluations/{evaluation}',
+      operationId: 'getEvaluation',
+      tag: 'Model',
+      summary: 'An evaluation and its result',
+      status: 200,
+      errors: ['UNKNOWN_STREAM', 'UNKNOWN_EVALUATION'],
+      reply: evaluationSchema,
+      handler: async ({ params }) => {
+        const stream = await deps.store.getStream(params.stream);
+        return { json: await deps.store.getEvaluation(stream.id, params.evaluation) };
+      },
+    }),
+  ];
+}
+
+/** @throws NOT_READY while the covariance of the stream is being measured */
+export function requirePrepared(stream: Stream): void {
+  if (stream.status === 'preparing')
+    throw new ErrataError('NOT_READY', `The stream ${stream.id} is still preparing: ${stream.statusDetail ?? 'wait'}`);
+}
+
+async function driftOf(
+  deps: GatewayDeps,
+  stream: Stream,
+  layer: number,
+  position: number,
+  signal: AbortSignal,
+): Promise<LayerDrift> {
+  const state = { streamId: stream.id, seq: stream.head, staged: [] };
+  const stats = await askShard(deps, stream.id, position, (shard) =>
+    shard.stats({ state, layer }, { timeoutMs: statsTimeoutMs, signal }),
+  );
+  return {
+    layer,
+    rank: stats.rank,
+    deltaNorm: stats.deltaNorm,
+    deltaBound: stats.deltaBound,
+    anchorDeviation: stats.anchorDeviation,
+    effectiveRank: stats.effectiveRank,
+    spectralNorm: stats.spectralNorm,
+    conditionEstimate: stats.conditionEstimate,
+    information: stats.information,
+  };
+}

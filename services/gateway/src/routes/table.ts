@@ -1,0 +1,21 @@
+import type { GatewayDeps } from '../deps.js';
+import type { Route } from '../http/route.js';
+import { controlRoutes } from './control.js';
+import { editRoutes } from './edits.js';
+import { questionRoutes } from './questions.js';
+import { streamRoutes } from './streams.js';
+import { systemRoutes } from './system.js';
+import { verifyRoutes } from './verify.js';
+
+/** Every route of the API: the router and the OpenAPI document are both made from this table. */
+export function routeTable(deps: GatewayDeps): readonly Route[] {
+  const table: Route[] = [
+    ...streamRoutes(deps),
+    ...editRoutes(deps),
+    ...controlRoutes(deps),
+    ...questionRoutes(deps),
+    ...verifyRoutes(deps),
+    ...systemRoutes(deps, () => table),
+  ];
+  return table;
+}

@@ -1,0 +1,68 @@
+import { createHash } from 'node:crypto';
+import {
+  type Stream,
+  type VerifyLogResponse,
+  verifyLogRequestSchema,
+  verifyLogResponseSchema,
+} from '@errata/contracts';
+import type { GatewayDeps } from '../deps.js';
+import { defineRoute, type Route } from '../http/route.js';
+import { requirePrepared } from './questions.js';
+import { askShard } from './shared.js';
+
+/** Time for one layer to be recomputed in fp64 or written out, in milliseconds. */
+const deepTimeoutMs = 300_000;
+
+/** Walking the log, and recomputing what it says. */
+export function verifyRoutes(deps: GatewayDeps): Route[] {
+  return [
+    defineRoute({
+      method: 'POST',
+      path: '/v1/streams/{stream}/verify',
+      operationId: 'verifyLog',
+      tag: 'Log',
+      summary: 'Recompute the hash chain of the log up to the head',
+      description:
+        'With `deep`, each layer is also recomputed in fp64 from the recorded keys and values, and the sha256 of its weight change (fp32, column-major) is given.',
+      status: 200,
+      errors: ['UNKNOWN_STREAM', 'NOT_READY', 'DEADLINE_EXCEEDED'],
+      curl: `-H 'content-type: application/json' -d '{"deep": true}'`,
+      body: verifyLogRequestSchema,
+      reply: verifyLogResponseSchema,
+      handler: async ({ params, body, signal }) => {
+        const stream = await deps.store.getStream(params.stream);
+        const seq = stream.head;
+        const { hash, entries, problems } = await deps.store.verifyLog(stream.id, seq);
+        const deep = body.deep ? await verifyDeep(deps, stream, signal) : null;
+        return { json: { seq, hash, entries, ok: problems.length === 0, problems, deep } };
+      },
+    }),
+  ];
+}
+
+type DeepLayer = NonNullable<VerifyLogResponse['deep']>[number];
+
+async function verifyDeep(deps: GatewayDeps, stream: Stream, signal: AbortSignal): Promise<DeepLayer[]> {
+  requirePrepared(stream);
+  const state = { streamId: stream.id, seq: stream.head, staged: [] };
+  const callLimits = { timeoutMs: deepTimeoutMs, signal };
+  const layers: DeepLayer[] = [];
+  // One after the other: each layer is recomputed with dense fp64 matrices, and memory is the limit of a worker.
+  for (const [position, layer] of stream.config.layers.entries())
+    layers.push(
+      await askShard(deps, stream.id, position, async (shard) => {
+        const found = await shard.verify({ state, layer }, callLimits);
+        const hash = createHash('sha256');
+        for await (const { chunk } of shard.materialize({ state, layer }, callLimits))
+          if (chunk) hash.update(chunk.data);
+        return {
+          layer,
+          weightError: found.weightError,
+          covarianceError: found.covarianceError,
+          survivingColumns: found.survivingColumns,
+          deltaSha256: hash.digest('hex'),
+        };
+      }),
+    );
+  return layers;
+}

@@ -1,0 +1,200 @@
+import type { Checkpoint, EditorConfig, HeadChange, Model } from '@errata/contracts';
+import { ErrataError } from '@errata/contracts';
+import { createStore, type Store } from '@errata/store';
+import { startTestDatabase } from '@errata/store/testing';
+import type { RequestHandler } from 'express';
+import { Registry } from 'prom-client';
+import { createApp } from '../app.js';
+import type { GatewayDeps, WorkflowGateway } from '../deps.js';
+import { listen } from '../server.js';
+
+export const model: Model = {
+  id: 'a'.repeat(64),
+  name: 'Tiny-12L',
+  architecture: 'llama',
+  layers: 12,
+  hiddenSize: 8,
+  intermediateSize: 16,
+};
+
+export const preset: EditorConfig = {
+  layers: [3, 4],
+  lambda: 0,
+  mu: 1,
+  covarianceWeight: 1000,
+  covarianceTokens: 1000,
+  batchSize: 8,
+  templates: ['{}'],
+  learningRate: 1,
+  maxSteps: 20,
+  stopLoss: 0.08,
+  clamp: 0.5,
+  klWeight: 0.0625,
+  weightDecay: 0.1,
+};
+
+/** Records what the API asks of the workflows; answers as a workflow would that does the work at once. */
+export class RecordingWorkflows implements WorkflowGateway {
+  readonly calls: { name: string; args: unknown[] }[] = [];
+  /** Thrown by every call while set. */
+  failure: Error | null = null;
+
+  constructor(private readonly store: Store) {}
+
+  private record(name: string, ...args: unknown[]): void {
+    this.calls.push({ name, args });
+    if (this.failure) throw this.failure;
+  }
+
+  async wake(streamId: string): Promise<void> {
+    this.record('wake', streamId);
+  }
+  async revoke(streamId: string, editIds: readonly string[], reason: string | null): Promise<HeadChange> {
+    this.record('revoke', streamId, editIds, reason);
+    return { head: 1, hash: 'h', edits: [...editIds] };
+  }
+  async rollback(streamId: string, seq: number): Promise<HeadChange> {
+    this.record('rollback', streamId, seq);
+    const { head, hash, editIds } = await this.store.rollback(streamId, seq);
+    return { head, hash, edits: editIds };
+  }
+  async checkpoint(streamId: string, name: string): Promise<Checkpoint> {
+    this.record('checkpoint', streamId, name);
+    return this.store.createCheckpoint(streamId, name);
+  }
+  async pause(streamId: string): Promise<void> {
+    this.record('pause', streamId);
+    await this.store.setStreamStatus(streamId, 'paused');
+  }
+  async resume(streamId: string): Promise<void> {
+    this.record('resume', streamId);
+    await this.store.setStreamStatus(streamId, 'ready');
+  }
+  async evaluate(streamId: string, evaluationId: string): Promise<void> {
+    this.record('evaluate', streamId, evaluationId);
+  }
+  async ping(): Promise<void> {
+    this.record('ping');
+  }
+}
+
+export interface TestGateway {
+  readonly url: string;
+  readonly store: Store;
+  readonly workflows: RecordingWorkflows;
+  /** Requests that reached the runtime's generate. */
+  readonly generated: { prompts: string[]; seq: number | undefined }[];
+  /** What the log was told at warn and error. */
+  readonly logged: { level: string; fields: object; message: string }[];
+  stop(): Promise<void>;
+}
+
+const passThrough: RequestHandler = (_request, _response, next) => next();
+
+/** The application on a real Postgres, listening on loopback; workflows are recorded, the runtime and shards answer fixed values. */
+export async function startTestGateway(overrides: Partial<GatewayDeps> = {}): Promise<TestGateway> {
+  const database = await startTestDatabase();
+  const store = createStore({ databaseUrl: database.url });
+  const workflows = new RecordingWorkflows(store);
+  const generated: TestGateway['generated'] = [];
+  const logged: TestGateway['logged'] = [];
+  const note = (level: string) => (fields: object, message: string) => void logged.push({ level, fields, message });
+  const app = createApp({
+    store,
+    workflows,
+    runtime: {
+      address: 'runtime:1',
+      async info() {
+        const { id: modelId, ...rest } = model;
+        return { modelId, ...rest, vocabularySize: 1, engine: 'native', contextLength: 64 };
+      },
+      async generate(request) {
+        generated.push({ prompts: request.prompts, seq: request.state?.seq });
+        return { texts: request.prompts.map(() => ' Paris') };
+      },
+    },
+    shards: [
+      {
+        address: 'down:1',
+        stats: async () => Promise.reject(new ErrataError('NOT_READY', 'down')),
+        verify: async () => Promise.reject(new ErrataError('NOT_READY', 'down')),
+        async *materialize() {
+          yield await Promise.reject(new ErrataError('NOT_READY', 'down'));
+        },
+      },
+      {
+        address: 'up:1',
+        stats: async ({ layer }) => ({
+          deltaNorm: layer,
+          deltaBound: 2 * layer,
+          anchorDeviation: 0,
+          rank: 1,
+          effectiveRank: 1,
+          conditionEstimate: 10,
+          information: 0.5,
+          spectralNorm: 1,
+        }),
+        verify: async () => ({ weightError: 1e-7, covarianceError: 2e-7, survivingColumns: 3 }),
+        async *materialize({ layer }) {
+          for (const text of ['ab', 'c'])
+            yield { chunk: { layer, rows: 1, columns: 1, offset: 0, data: Buffer.from(text) } };
+        },
+      },
+    ],
+    presetFor: ({ name }) => (name === model.name ? preset : null),
+    log: { debug: () => {}, info: () => {}, warn: note('warn'), error: note('error') },
+    registry: new Registry(),
+    httpMetrics: passThrough,
+    version: '1.2.3',
+    ...overrides,
+  });
+  const server = await listen(app, '127.0.0.1', 0);
+  return {
+    url: `http://127.0.0.1:${server.port}`,
+    store,
+    workflows,
+    generated,
+    logged,
+    async stop() {
+      await server.stop();
+      await store.close();
+      await database.stop();
+    },
+  };
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: { get(name: string): string | null };
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into answers of every shape
+  readonly body: any;
+}
+
+/** A call and its answer, the body parsed. */
+export async function call(
+  gateway: TestGateway,
+  method: string,
+  path: string,
+  body?: { json?: unknown; text?: string | Uint8Array<ArrayBuffer>; type?: string; headers?: Record<string, string> },
+): Promise<Answer> {
+  const type = body?.type ?? (body?.json === undefined ? undefined : 'application/json');
+  const response = await fetch(`${gateway.url}${path}`, {
+    method,
+    headers: { ...(type !== undefined && { 'content-type': type }), ...body?.headers },
+    ...(body && { body: body.json === undefined ? (body.text ?? '') : JSON.stringify(body.json) }),
+  });
+  const text = await response.text();
+  const isJson = /json/.test(response.headers.get('content-type') ?? '');
+  return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text };
+}
+
+let streams = 0;
+
+/** A fresh stream, made over HTTP. */
+export async function makeStream(gateway: TestGateway): Promise<{ id: string; name: string }> {
+  streams++;
+  const { body } = await call(gateway, 'POST', '/v1/streams', {
+    json: { model: model.name, name: `stream ${streams}` },
+  });
+  return body;
+}

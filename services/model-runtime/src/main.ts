@@ -1,0 +1,53 @@
+import { loadModel } from '@errata/model';
+import { ModelRuntimeServiceService, serve } from '@errata/rpc';
+import { createStore } from '@errata/store';
+import { createLogger, createRegistry, onShutdown, serveMetrics } from '@errata/telemetry';
+import { createEngine } from '@errata/tensor';
+import { readConfig } from './config.js';
+import { readCorpus } from './corpus.js';
+import { createMetrics } from './metrics.js';
+import { register } from './register.js';
+import { createService } from './service.js';
+import { StreamStates } from './stream-states.js';
+import { WorkQueue } from './work-queue.js';
+
+const config = readConfig(process.env);
+const logger = createLogger('model-runtime', config.LOG_LEVEL);
+const registry = createRegistry('model-runtime');
+const store = await createStore({ databaseUrl: config.DATABASE_URL });
+const engine = await createEngine({ prefer: config.ERRATA_ENGINE });
+if (engine.fallbackReason)
+  logger.warn({ reason: engine.fallbackReason }, 'the native engine does not load, using wasm');
+const model = await loadModel({ engine, path: config.MODEL_PATH });
+const name = config.MODEL_NAME ?? model.config.name;
+await register(store, model, name, logger);
+
+const implementation = createService({
+  model,
+  name,
+  corpus: readCorpus(),
+  states: new StreamStates(model, store),
+  queue: new WorkQueue(),
+  metrics: createMetrics(registry),
+});
+const server = await serve(config.LISTEN, [
+  { name: 'errata.v1.ModelRuntimeService', definition: ModelRuntimeServiceService, implementation },
+]);
+const metricsServer = await serveMetrics(config.METRICS_LISTEN, registry);
+
+onShutdown(logger, async () => {
+  await server.stop();
+  await metricsServer.close();
+  await store.close();
+});
+logger.info(
+  {
+    ready: true,
+    listen: server.address,
+    metrics: metricsServer.address,
+    model: name,
+    modelId: model.id,
+    engine: engine.name,
+  },
+  'model-runtime is listening',
+);

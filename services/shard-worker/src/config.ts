@@ -1,0 +1,28 @@
+import { z } from 'zod';
+
+const address = z.string().regex(/^[^\s:]+:\d+$/, 'must be host:port');
+
+const schema = z.object({
+  /** Postgres holding the log. */
+  DATABASE_URL: z.url(),
+  /** Where gRPC is served. */
+  LISTEN: address.default('127.0.0.1:7442'),
+  /** Where Prometheus scrapes this process. */
+  METRICS_LISTEN: address.default('127.0.0.1:0'),
+  /** Name of this worker in its log lines. */
+  WORKER_ID: z.string().min(1).max(100).default('shard-worker'),
+  /** What computes: native where it loads, else wasm. */
+  ERRATA_ENGINE: z.enum(['auto', 'native', 'wasm']).default('auto'),
+  /** Bytes that shards and inverse covariances may take before the least recently used are dropped. */
+  SHARD_MEMORY_BYTES: z.coerce.number().int().min(1_000_000).default(2_000_000_000),
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+});
+
+export type Config = z.infer<typeof schema>;
+
+/** Reads the environment. @throws Error naming every variable that is missing or wrong */
+export function readConfig(env: NodeJS.ProcessEnv): Config {
+  const result = schema.safeParse(env);
+  if (result.success) return result.data;
+  throw new Error(result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '));
+}

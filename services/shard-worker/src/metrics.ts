@@ -1,0 +1,45 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+
+/** Metrics of a shard worker. */
+export interface ShardMetrics {
+  readonly requestSeconds: Histogram<'method' | 'outcome'>;
+  readonly waitSeconds: Histogram;
+  readonly catchUpSeconds: Histogram;
+  readonly inverseSeconds: Histogram;
+  readonly entriesRead: Counter;
+  readonly shards: Gauge;
+  readonly inverses: Gauge;
+  readonly bytes: Gauge;
+  readonly deviation: Gauge;
+}
+
+export function createMetrics(registry: Registry): ShardMetrics {
+  const registers = [registry];
+  const buckets = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30];
+  const seconds = (name: string, help: string) => new Histogram({ name, help, buckets, registers });
+  return {
+    requestSeconds: new Histogram({
+      name: 'errata_shard_request_duration_seconds',
+      help: 'Time of one request, catching up and waiting included',
+      labelNames: ['method', 'outcome'],
+      buckets,
+      registers,
+    }),
+    waitSeconds: seconds('errata_shard_wait_duration_seconds', 'Time a request waited for its shard'),
+    catchUpSeconds: seconds('errata_shard_catch_up_duration_seconds', 'Time to reach the state of a request'),
+    inverseSeconds: seconds('errata_shard_inverse_duration_seconds', 'Time to compute an inverse covariance'),
+    entriesRead: new Counter({
+      name: 'errata_shard_log_entries_read_total',
+      help: 'Log entries read to catch up',
+      registers,
+    }),
+    shards: new Gauge({ name: 'errata_shard_open', help: 'Shards held in memory', registers }),
+    inverses: new Gauge({ name: 'errata_shard_inverses', help: 'Inverse covariances held in memory', registers }),
+    bytes: new Gauge({ name: 'errata_shard_bytes', help: 'Bytes of shards and inverse covariances', registers }),
+    deviation: new Gauge({
+      name: 'errata_shard_log_deviation_max',
+      help: 'Largest relative difference met between recorded factors and those their keys give',
+      registers,
+    }),
+  };
+}
