@@ -63,7 +63,8 @@ function shareOptions(command: Command): void {
 
 function contextFrom(command: Command, io: ProgramIo): CliContext {
   const { api, json = false } = sharedOptions(command);
-  const output = createOutput(json ? io.stderr : io.stdout);
+  // What is piped on is the result alone.
+  const output = createOutput(json || !io.stdout.isTTY ? io.stderr : io.stdout);
   return {
     json,
     async client() {

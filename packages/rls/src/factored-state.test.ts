@@ -228,6 +228,15 @@ describe('a state', () => {
     expect(() => state.revoke([])).toThrowError(code('UNKNOWN_COLUMN'));
   });
 
+  it('keeps all digits of C while it falls by ten orders of magnitude', () => {
+    const inverse = createInverse(linalg, { lambda: 1e-5, mu: 0, anchorKeys: random(d, 1, 77) });
+    const state = new FactoredState(linalg, inverse, dout);
+    for (let seq = 1; seq <= 30; seq++)
+      state.append(recorded(seq, state.apply(random(d, 3, seq), random(dout, 3, seq + 50))));
+    // By now A is well-conditioned, so that the closed form is exact to rounding.
+    expect(verifyState(linalg, state).covarianceError).toBeLessThan(1e-11);
+  });
+
   it('tells two columns with the same key apart by their values', () => {
     const state = new FactoredState(linalg, inverseOf(d), dout);
     const keys = random(d, 1, 5);

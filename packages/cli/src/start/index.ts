@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createClient } from '@errata/client';
 import { locateTools, type Stack, type StackEvent, startStack } from '@errata/devstack';
+import { eventText } from '../up.js';
 import { runJob } from './job.js';
 import { finishJob, openJob } from './job-state.js';
 import { createOutput, type Output } from './output.js';
@@ -24,6 +25,8 @@ export async function runStart(options: StartOptions): Promise<void> {
   const ndjson = await readFile(options.edits ?? join(tools.repoRoot, 'examples', 'edits.ndjson'), 'utf8');
   output.line('starting the stack');
   const stack = await startStack({ dataDir: options.dataDir, onEvent: (event) => tell(output, event) });
+  // Other commands find the running stack by this file.
+  await writeFile(join(stack.dataDir, 'stack.json'), `${JSON.stringify({ api: stack.api, pid: process.pid })}\n`);
   try {
     const { job, resumed } = await openJob(stack.dataDir, createHash('sha256').update(ndjson).digest('hex'));
     if (resumed) output.line('going on with the job that the last stop interrupted');
@@ -67,30 +70,14 @@ async function stayUp(stack: Stack, output: Output): Promise<never> {
   output.line(
     'Try:  npm run -s errata -- ask "The official currency of Croatia is the"      Ctrl-C stops everything, the data stays.',
   );
-  await writeFile(join(stack.dataDir, 'stack.json'), `${JSON.stringify({ api: stack.api, pid: process.pid })}\n`);
   return new Promise(() => setInterval(() => undefined, 60_000));
 }
 
 function tell(output: Output, event: StackEvent): void {
-  switch (event.kind) {
-    case 'starting':
-      output.live(`  ${event.name} …`);
-      return;
-    case 'ready':
-      output.live(`  ${event.name} is ready (${event.seconds.toFixed(1)} s)`);
-      output.done();
-      return;
-    case 'crashed':
-      output.line(`  ${event.name} ended (${event.exit}); starting it again in ${event.retryInMs} ms`);
-      return;
-    case 'failed':
-      output.line(`  ${event.name} ended too often (${event.exit}). Its last lines:`);
-      for (const line of event.lastLines) output.line(`    ${line}`);
-      return;
-    case 'stopped':
-      return;
-    case 'note':
-      output.line(`  ${event.message}`);
-      return;
-  }
+  if (event.kind === 'stopped') return;
+  if (event.kind === 'starting') output.live(`  ${eventText(event)}`);
+  else if (event.kind === 'ready' && output.isTerminal) {
+    output.live(`  ${eventText(event)}`);
+    output.done();
+  } else output.line(`  ${eventText(event)}`);
 }

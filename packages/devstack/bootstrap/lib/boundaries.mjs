@@ -30,7 +30,8 @@ const databasePackages = /^(@prisma\/|prisma$|pg$|pg-)/;
 const workflowPackages = ['@temporalio/workflow', '@temporalio/common'];
 const builtins = new Set(builtinModules);
 const sourceFile = /\.(ts|mts|mjs|js)$/;
-const testFile = /\.test\.ts$/;
+/** Tests, and what only tests import. */
+const testFile = /\.test\.ts$|\/src\/testing\//;
 
 /** Name of the package a bare specifier belongs to. */
 function packageOf(specifier) {

@@ -5,6 +5,7 @@ import { run } from './process.mjs';
 import { megabytes } from './reporter.mjs';
 import { sha256File } from './stamp.mjs';
 
+const ownPip = ['-m', 'pip'];
 const attempts = 4;
 const pollMilliseconds = 250;
 
@@ -21,31 +22,47 @@ function largestBelow(folder) {
 }
 
 /** pip's version as [major, minor], or undefined where python3 or pip is missing. */
-export async function pipVersion(python) {
+export async function pipVersion(python, pip = ownPip) {
   try {
-    const match = /^pip (\d+)\.(\d+)/.exec(await run(python, ['-m', 'pip', '--version']));
+    const match = /^pip (\d+)\.(\d+)/.exec(await run(python, [...pip, '--version']));
     return match === null ? undefined : [Number(match[1]), Number(match[2])];
   } catch {
     return undefined;
   }
 }
 
+const resumes = (version) => version[0] > 25 || (version[0] === 25 && version[1] >= 1);
+
+/** Removes what killed downloads and extractions left behind; only for a caller that holds the lock of `prefix`. */
+export function removeLeftovers(prefix) {
+  const folder = path.dirname(prefix);
+  if (!existsSync(folder)) return;
+  for (const name of readdirSync(folder))
+    if (name.startsWith(path.basename(prefix))) rmSync(path.join(folder, name), { recursive: true, force: true });
+}
+
+/**
+ * How pip is run. One that cannot resume a broken connection (before 25.1) fetches a newer one, pinned like everything
+ * else, which then runs from its own file and with the user's settings; where that fails, pip as it is goes on.
+ */
+export async function choosePip({ downloads, python, wheel }) {
+  const version = await pipVersion(python);
+  if (version === undefined || resumes(version)) return ownPip;
+  try {
+    const newer = [path.join(await fetchWheel({ ...wheel, file: wheel.files.any, downloads, python }), 'pip')];
+    return (await pipVersion(python, newer)) === undefined ? ownPip : newer;
+  } catch {
+    return ownPip;
+  }
+}
+
 /** Arguments of one `pip download`; pip itself refuses a file whose hash is not in the requirements file. */
 export function pipArguments(file, requirementsFile, target, version) {
-  const resumes = version[0] > 25 || (version[0] === 25 && version[1] >= 1);
   return [
-    ...[
-      '-m',
-      'pip',
-      'download',
-      '--disable-pip-version-check',
-      '--no-input',
-      '--no-cache-dir',
-      '--progress-bar',
-      'off',
-    ],
+    'download',
+    ...['--disable-pip-version-check', '--no-input', '--no-cache-dir', '--progress-bar', 'off'],
     ...['--no-deps', '--only-binary=:all:', '--require-hashes', '--retries', '5'],
-    ...(resumes ? ['--resume-retries', '20'] : []),
+    ...(resumes(version) ? ['--resume-retries', '20'] : []),
     ...file.platforms.flatMap((platform) => ['--platform', platform]),
     ...(file.python === undefined ? [] : ['--python-version', file.python, '--implementation', 'cp']),
     ...['--dest', target, '--requirement', requirementsFile],
@@ -57,16 +74,16 @@ export function pipArguments(file, requirementsFile, target, version) {
  * apply, and returns its path. A file already there with the right sha256 is used as it is.
  * @throws SetupError when the file cannot be had or its sha256 is not the pinned one
  */
-export async function fetchWheel({ requirement, file, downloads, python, step, env = process.env }) {
+export async function fetchWheel({ requirement, file, downloads, python, pip = ownPip, step, env = process.env }) {
   const target = path.join(downloads, file.name);
   if (existsSync(target)) {
     if ((await sha256File(target)) === file.sha256) return target;
     rmSync(target);
   }
   mkdirSync(downloads, { recursive: true });
-  const version = await pipVersion(python);
+  const version = await pipVersion(python, pip);
   if (version === undefined) throw new SetupError(`${python} has no pip, which downloads ${requirement}`);
-  const part = mkdtempSync(path.join(downloads, 'part-'));
+  const part = mkdtempSync(path.join(downloads, `part-${file.name}-`));
   const watch = setInterval(() => step?.bytes(largestBelow(part), file.size), pollMilliseconds).unref();
   try {
     const requirements = path.join(part, 'requirements.txt');
@@ -74,14 +91,16 @@ export async function fetchWheel({ requirement, file, downloads, python, step, e
     writeFileSync(requirements, `${requirement} --hash=sha256:${file.sha256}\n`);
     for (let attempt = 1; ; attempt += 1) {
       try {
-        await run(python, pipArguments(file, requirements, destination, version), {
+        await run(python, [...pip, ...pipArguments(file, requirements, destination, version)], {
           title: `download of ${requirement}`,
           remedy: `Check the network and pip's index (pip config list), then run the same command again: what is complete is kept.`,
           env: { ...env, TMPDIR: part, PIP_REQUIRE_VIRTUALENV: '0' },
         });
         break;
       } catch (error) {
-        const refused = /DO NOT MATCH THE HASHES|No matching distribution/i.test(error.output ?? '');
+        const refused =
+          !(error instanceof SetupError) ||
+          /DO NOT MATCH THE HASHES|No matching distribution/i.test(error.output ?? '');
         if (attempt === attempts || refused) throw error;
         step?.detail(`try ${attempt + 1} of ${attempts}`);
         await new Promise((resolve) => setTimeout(resolve, 1000 * 2 ** attempt));

