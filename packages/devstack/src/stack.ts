@@ -14,6 +14,7 @@ import type { ProcessState } from './supervised.js';
 
 const apiTimeoutMs = 60_000;
 const externalTimeoutMs = 30_000;
+/** Exit codes of a start that a signal interrupts. A stack that was up ends with 0: stopping it is no failure. */
 const signalCodes = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
 /** A running stack. */
@@ -110,6 +111,7 @@ export async function startStack(given: StackOptions = {}): Promise<Stack> {
 
   const fleet = new Fleet(ledgerFile, onEvent);
   let releaseGuard = () => {};
+  let isUp = false;
   let stopped: Promise<void> | undefined;
   const stop = () => {
     stopped ??= (async () => {
@@ -121,7 +123,7 @@ export async function startStack(given: StackOptions = {}): Promise<Stack> {
     return stopped;
   };
   const handlers = Object.entries(signalCodes).map(([signal, code]) => {
-    const handler = () => void stop().finally(() => process.exit(code));
+    const handler = () => void stop().finally(() => process.exit(isUp ? 0 : code));
     return { signal, handler };
   });
   const removeSignalHandlers = () => {
@@ -142,6 +144,7 @@ export async function startStack(given: StackOptions = {}): Promise<Stack> {
     await fleet.start(plan.front);
     const facts = describe(addresses);
     await waitForApi(facts.api);
+    isUp = true;
     return {
       ...facts,
       dataDir,
