@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type StackEvent, startStack } from '@errata/devstack';
+import { type Stack, type StackEvent, startStack } from '@errata/devstack';
 import { type CliContext, fromHere } from './context.js';
 
 export interface UpOptions {
@@ -25,16 +25,23 @@ export async function runUp(context: CliContext, options: UpOptions): Promise<vo
   context.result({ api, docs, metrics, dataDir, logDir, pid: process.pid }, () =>
     [
       '',
-      `API      ${api}`,
-      `docs     ${docs}`,
-      `metrics  ${Object.values(metrics).join('\n         ')}`,
-      `data     ${dataDir}`,
-      `logs     ${logDir}`,
+      ...addressLines(stack),
       '',
       'Ctrl-C stops everything; the data is kept. In another terminal:',
       '  npm run -s errata -- edit --prompt "The head office of {} is in" --subject "Nordlicht Robotics" --target "Bremen"',
     ].join('\n'),
   );
+}
+
+/** Where a stack answers and where its data lies, a line each. */
+export function addressLines({ api, docs, metrics, dataDir, logDir }: Stack): string[] {
+  return [
+    `API      ${api}`,
+    `docs     ${docs}`,
+    `metrics  ${Object.values(metrics).join('\n         ')}`,
+    `data     ${dataDir}`,
+    `logs     ${logDir}`,
+  ];
 }
 
 /** One line for what a stack tells while it starts and runs. */

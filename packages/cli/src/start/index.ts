@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createClient } from '@errata/client';
-import { locateTools, type Stack, type StackEvent, startStack } from '@errata/devstack';
-import { eventText } from '../up.js';
+import { locateTools, type StackEvent, startStack } from '@errata/devstack';
+import { addressLines, eventText } from '../up.js';
 import { runJob } from './job.js';
 import { finishJob, openJob } from './job-state.js';
 import { createOutput, type Output } from './output.js';
@@ -41,9 +41,11 @@ export async function runStart(options: StartOptions): Promise<void> {
     await finishJob(stack.dataDir, job);
     output.line();
     output.line(verdict(report));
+    output.line();
+    for (const line of addressLines(stack)) output.line(line);
     if (options.json) process.stdout.write(`${JSON.stringify(report)}\n`);
     if (options.once || !process.stdout.isTTY) return;
-    await stayUp(stack, output);
+    await stayUp(output);
   } finally {
     await stack.stop();
   }
@@ -60,16 +62,10 @@ function verdict(report: JobReport): string {
 }
 
 /** Keeps the process until a signal: the stack's own handlers then stop everything and exit. */
-async function stayUp(stack: Stack, output: Output): Promise<never> {
+function stayUp(output: Output): Promise<never> {
   output.line();
-  output.line(`API        ${stack.api}`);
-  output.line(`docs       ${stack.docs}`);
-  output.line(`metrics    ${stack.api}/metrics`);
-  output.line(`data       ${stack.dataDir}`);
-  output.line();
-  output.line(
-    'Try:  npm run -s errata -- ask "The official currency of Croatia is the"      Ctrl-C stops everything, the data stays.',
-  );
+  output.line('The stack stays up; Ctrl-C stops everything, the data is kept. In another terminal:');
+  output.line('  npm run -s errata -- ask "The official currency of Croatia is the"');
   return new Promise(() => setInterval(() => undefined, 60_000));
 }
 

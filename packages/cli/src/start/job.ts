@@ -49,7 +49,8 @@ export async function runJob({ client, output, job, ndjson, model, signal }: Job
   const evaluation = await client.evaluate(stream.id, options);
   output.done();
   output.line();
-  output.line(editTable(edits, evaluation));
+  output.line(editTable(edits, evaluation, output.columns));
+  output.line('paraphr.: how many prefer the target to their earlier answer; neighb.: how many keep their own');
   for (const line of evaluationLines(evaluation)) output.line(line);
 
   output.line();

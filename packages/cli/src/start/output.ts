@@ -1,6 +1,8 @@
 /** Where people read along. With --json that is stderr, so that stdout holds the JSON line alone. */
 export interface Output {
   readonly isTerminal: boolean;
+  /** Width of the terminal in characters; undefined elsewhere. */
+  readonly columns: number | undefined;
   line(text?: string): void;
   /** Replaces the live line on a terminal; elsewhere prints it when it says something new. */
   live(text: string): void;
@@ -17,6 +19,9 @@ export function createOutput(stream: NodeJS.WriteStream): Output {
   };
   return {
     isTerminal,
+    get columns() {
+      return isTerminal ? stream.columns : undefined;
+    },
     line(text = '') {
       clear();
       stream.write(`${text}\n`);

@@ -44,10 +44,10 @@ export function secondsPerEdit(batches: readonly Batch[]): SecondsPerEdit {
 }
 
 /** One row an edit: what the model answered before and now, and how its probes fared. */
-export function editTable(edits: readonly Edit[], evaluation: Evaluation): string {
+export function editTable(edits: readonly Edit[], evaluation: Evaluation, columns = 132): string {
   const table = new Table({
-    head: ['prompt', 'target', 'before', 'now', 'rewrite', 'paraphrases', 'neighbours'],
-    colWidths: [46, 18, 24, 24, 9, 13, 12],
+    head: ['prompt', 'target', 'before', 'now', 'is target', 'paraphr.', 'neighb.'],
+    colWidths: columnWidths(columns),
     wordWrap: true,
     style: { head: [], border: [], compact: true },
   });
@@ -62,10 +62,18 @@ export function editTable(edits: readonly Edit[], evaluation: Evaluation): strin
       result.answerAfter.trim(),
       result.rewriteAfter ? '✓' : '✗',
       good(result.paraphrases.map((probe) => probe.success)),
-      `${good(result.neighbours.map((probe) => probe.kept))} kept`,
+      good(result.neighbours.map((probe) => probe.kept)),
     ]);
   }
   return table.toString();
+}
+
+/** Prompt and answers share what a terminal of that width leaves them; the three outcomes are narrow. */
+function columnWidths(columns: number): number[] {
+  const outcomes = [11, 10, 9];
+  const room = Math.max(64, Math.min(columns, 160) - outcomes.reduce((sum, width) => sum + width, 0) - 8);
+  const [target, answer] = [Math.floor(room * 0.17), Math.floor(room * 0.23)];
+  return [room - target - 2 * answer, target, answer, answer, ...outcomes];
 }
 
 /** The figures of an evaluation, a line each. */
