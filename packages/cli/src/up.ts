@@ -38,7 +38,7 @@ export function addressLines({ api, docs, metrics, dataDir, logDir }: Stack): st
   return [
     `API      ${api}`,
     `docs     ${docs}`,
-    `metrics  ${Object.values(metrics).join('\n         ')}`,
+    ...Object.entries(metrics).map(([name, page], i) => `${i === 0 ? 'metrics' : '       '}  ${page}  ${name}`),
     `data     ${dataDir}`,
     `logs     ${logDir}`,
   ];

@@ -10,6 +10,8 @@ export const limits = {
   probesPerKind: 16,
   tagsPerEdit: 16,
   editsPerRequest: 10_000,
+  /** Ids in the answer of a rollback or revocation: 36 KB, far below Temporal's limit on a payload. */
+  editsOfHeadChange: 1000,
   /** Bytes of one request body. */
   requestBytes: 16 * 1024 * 1024,
   /** Bytes of one NDJSON line. */

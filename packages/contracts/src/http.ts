@@ -71,9 +71,19 @@ export const revokeRequestSchema = z
   .meta({ id: 'RevokeRequest' });
 /** What a change of the head did. */
 export const headChangeSchema = z
-  .object({ head: z.int(), hash: z.string(), edits: z.array(editIdSchema).describe('The edits whose status changed') })
+  .object({
+    head: z.int(),
+    hash: z.string(),
+    changed: z.int().describe('How many edits changed their status'),
+    edits: z.array(editIdSchema).max(limits.editsOfHeadChange).describe('Those edits, at most the first thousand'),
+  })
   .meta({ id: 'HeadChange' });
 export type HeadChange = z.infer<typeof headChangeSchema>;
+
+/** The answer of a change of the head: bounded, since it travels through the workflow's history. */
+export function headChange(head: number, hash: string, editIds: readonly string[]): HeadChange {
+  return { head, hash, changed: editIds.length, edits: editIds.slice(0, limits.editsOfHeadChange) };
+}
 
 export const createCheckpointRequestSchema = z
   .strictObject({ name: checkpointNameSchema })

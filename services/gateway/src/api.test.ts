@@ -55,6 +55,13 @@ describe('streams', () => {
       'INVALID_REQUEST',
       'config.layers',
     ],
+    [
+      'a covariance that cannot be inverted',
+      { model: model.name, config: { covarianceTokens: 1199, lambda: 0 } },
+      400,
+      'INVALID_REQUEST',
+      'config.covarianceTokens',
+    ],
     ['layers that descend', { model: model.name, config: { layers: [4, 3] } }, 400, 'INVALID_REQUEST', 'config.layers'],
     ['an unknown setting', { model: model.name, config: { speed: 1 } }, 400, 'INVALID_REQUEST', 'config.speed'],
     ['a missing model', {}, 400, 'INVALID_REQUEST', 'model'],

@@ -47,7 +47,7 @@ export function recordActivities(overrides: Partial<StreamActivities> = {}): Rec
         note(`commitBatch ${seq} ${seconds.keys} ${seconds.update}`);
         if (queue[0]?.seq === seq) queue.shift();
         recording.head = seq;
-        return { head: seq, hash: `hash ${seq}`, edits: [] };
+        return { head: seq, hash: `hash ${seq}`, changed: 0, edits: [] };
       },
       verifyBatch: async ({ seq }) => {
         note(`verifyBatch ${seq}`);
@@ -57,7 +57,7 @@ export function recordActivities(overrides: Partial<StreamActivities> = {}): Rec
       rollback: async ({ seq }) => {
         note(`rollback ${seq}`);
         recording.head = seq;
-        return { head: seq, hash: `hash ${seq}`, edits: [] };
+        return { head: seq, hash: `hash ${seq}`, changed: 0, edits: [] };
       },
       createCheckpoint: async ({ streamId, name }) => {
         note(`createCheckpoint ${name}`);

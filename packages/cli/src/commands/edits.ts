@@ -46,7 +46,7 @@ export function addEdits(program: Command, contextOf: ContextOf): void {
       const change = await client.revoke(stream.id, edits, options.reason, context);
       context.result(
         change,
-        () => `Revoked ${change.edits.length}. The head is now ${change.head}, log ${change.hash.slice(0, 16)}.`,
+        () => `Revoked ${change.changed}. The head is now ${change.head}, log ${change.hash.slice(0, 16)}.`,
       );
     });
 }

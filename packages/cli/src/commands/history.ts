@@ -41,7 +41,7 @@ export function addHistory(program: Command, contextOf: ContextOf): void {
       context.result(
         change,
         () =>
-          `The head is now ${change.head}, log ${change.hash.slice(0, 16)}; ${change.edits.length} edits changed their state.`,
+          `The head is now ${change.head}, log ${change.hash.slice(0, 16)}; ${change.changed} ${change.changed === 1 ? 'edit' : 'edits'} changed state.`,
       );
     });
 

@@ -45,7 +45,7 @@ export async function runStart(options: StartOptions): Promise<void> {
     for (const line of addressLines(stack)) output.line(line);
     if (options.json) process.stdout.write(`${JSON.stringify(report)}\n`);
     if (options.once || !process.stdout.isTTY) return;
-    await stayUp(output);
+    await stayUp(output, report.streamId);
   } finally {
     await stack.stop();
   }
@@ -62,10 +62,10 @@ function verdict(report: JobReport): string {
 }
 
 /** Keeps the process until a signal: the stack's own handlers then stop everything and exit. */
-function stayUp(output: Output): Promise<never> {
+function stayUp(output: Output, streamId: string): Promise<never> {
   output.line();
   output.line('The stack stays up; Ctrl-C stops everything, the data is kept. In another terminal:');
-  output.line('  npm run -s errata -- ask "The official currency of Croatia is the"');
+  output.line(`  npm run -s errata -- ask -s ${streamId} "The official currency of Croatia is the"`);
   return new Promise(() => setInterval(() => undefined, 60_000));
 }
 

@@ -50,6 +50,7 @@ async function answer(route: Route, request: Request, response: Response, deps: 
     body: route.body ? await readBody(route, request) : undefined,
     idempotencyKey: route.idempotencyKey ? idempotencyKey(request) : null,
     signal: abort.signal,
+    origin: `${request.protocol}://${request.host ?? 'localhost'}`,
     requestId: String(response.getHeader('x-request-id')),
     log: deps.log,
   });

@@ -12,6 +12,8 @@ export interface RouteContext<Query, Body> {
   readonly idempotencyKey: string | null;
   /** Aborts when the client goes away. */
   readonly signal: AbortSignal;
+  /** Where the caller reached this server, such as `http://127.0.0.1:8080`. */
+  readonly origin: string;
   readonly requestId: string;
   readonly log: Log;
 }

@@ -1,10 +1,13 @@
 import type { Json, OpenApiDocument } from './document.js';
-import { type Html, html, join, raw } from './html.js';
+import { type Html, html, join, prose, raw } from './html.js';
 import { schemaHtml } from './schema-html.js';
 import { docsStyle } from './style.js';
 
-/** The document as one page without scripts or outside resources. */
-export function docsPage(document: OpenApiDocument): string {
+/**
+ * The document as one page without scripts or outside resources.
+ * @param origin where the reader reached this server, for the examples
+ */
+export function docsPage(document: OpenApiDocument, origin: string): string {
   const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation })),
   );
@@ -33,7 +36,7 @@ ${join(groups.map((group) => navGroup(group.name, group.operations)))}
 <p>Bodies are JSON. Errors are <code>application/problem+json</code> (RFC 9457) with a <code>code</code>, and
 <code>errors</code> naming line and field where the input is at fault. The same description for machines:
 <a href="/openapi.json"><code>/openapi.json</code></a>.</p>
-<pre><code>export API=http://127.0.0.1:8080   # where this page is served</code></pre>
+<pre><code>export API=${origin}</code></pre>
 ${join(
   groups.map(
     (group) => html`<h2 class="group">${group.name}</h2>
@@ -74,7 +77,7 @@ function operationHtml(path: string, method: string, operation: Json): Html {
   const responses = Object.entries(operation.responses as Record<string, Json>);
   return html`<section id="${String(operation.operationId)}">
 <h3><b class="${method.toLowerCase()}">${method}</b> <code>${path}</code></h3>
-<p>${operation.summary as string}.${operation.description ? html` ${operation.description as string}` : ''}</p>
+<p>${operation.summary as string}.${operation.description ? html` ${prose(operation.description as string)}` : ''}</p>
 <pre><code>${curlOf(path, method, operation)}</code></pre>
 ${parameters.length > 0 ? parameterTable(parameters) : ''}
 ${body ? html`<h4>Body</h4>${join(Object.entries(body.content).map(([type, { schema }]) => html`<p><code>${type}</code> ${schemaHtml((schema['x-line-schema'] as Json) ?? schema)}${schema['x-line-schema'] ? ' a line' : ''}</p>`))}` : ''}
@@ -88,7 +91,7 @@ function parameterTable(parameters: readonly Json[]): Html {
 <table>${join(
     parameters.map((parameter) => {
       const schema = parameter.schema as Json;
-      return html`<tr><th scope="row"><code>${parameter.name as string}</code></th><td>${parameter.in as string}</td><td>${schemaHtml(schema)}${parameter.description ? html`<br>${parameter.description as string}` : ''}</td></tr>`;
+      return html`<tr><th scope="row"><code>${parameter.name as string}</code></th><td>${parameter.in as string}</td><td>${schemaHtml(schema)}${parameter.description ? html`<br>${prose(parameter.description as string)}` : ''}</td></tr>`;
     }),
   )}</table>`;
 }

@@ -32,3 +32,8 @@ export function join(pieces: readonly Html[]): Html {
 export function raw(text: string): Html {
   return { text };
 }
+
+/** Text in which `code` is marked as in Markdown. */
+export function prose(text: string): Html {
+  return join(text.split('`').map((piece, i) => (i % 2 === 1 ? html`<code>${piece}</code>` : html`${piece}`)));
+}

@@ -1,5 +1,5 @@
 import type { Json } from './document.js';
-import { type Html, html, join } from './html.js';
+import { type Html, html, join, prose } from './html.js';
 
 /** A JSON schema for readers: one line for a simple one, a table for an object. */
 export function schemaHtml(schema: Json): Html {
@@ -13,7 +13,7 @@ export function schemaHtml(schema: Json): Html {
   return html`<table>${join(
     Object.entries(properties).map(
       ([name, property]) =>
-        html`<tr><th scope="row"><code>${name}</code>${required.has(name) ? '' : html` <small>optional</small>`}</th><td>${schemaHtml(property)}${property.description ? html`<br>${property.description as string}` : ''}</td></tr>`,
+        html`<tr><th scope="row"><code>${name}</code>${required.has(name) ? '' : html` <small>optional</small>`}</th><td>${schemaHtml(property)}${property.description ? html`<br>${prose(property.description as string)}` : ''}</td></tr>`,
     ),
   )}</table>`;
 }

@@ -131,6 +131,14 @@ function configFor(deps: GatewayDeps, model: Model, overrides: Partial<EditorCon
     );
   const result = editorConfigSchema.safeParse({ ...preset, ...overrides });
   if (!result.success) throw invalid('body', detailsOf(result.error, { prefix: ['config'] }));
+  const { lambda, covarianceTokens } = result.data;
+  if (lambda === 0 && covarianceTokens < 2 * model.intermediateSize)
+    throw invalid('body', [
+      {
+        field: 'config.covarianceTokens',
+        message: `${covarianceTokens} tokens cannot anchor ${model.intermediateSize} inputs a layer: give at least ${2 * model.intermediateSize}, or a lambda above 0`,
+      },
+    ]);
   const highest = result.data.layers.at(-1)!;
   if (highest >= model.layers)
     throw invalid('body', [

@@ -70,8 +70,8 @@ export function systemRoutes(deps: GatewayDeps, all: () => readonly Route[]): Ro
       summary: 'This description of the API as a page',
       status: 200,
       replyType: 'text/html',
-      handler: async () => ({
-        text: docsPage(openApiDocument(all(), deps.version)),
+      handler: async ({ origin }) => ({
+        text: docsPage(openApiDocument(all(), deps.version), origin),
         type: 'text/html; charset=utf-8',
         headers: {
           'Content-Security-Policy':

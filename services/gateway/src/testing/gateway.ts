@@ -1,5 +1,11 @@
-import type { Checkpoint, EditorConfig, HeadChange, Model } from '@errata/contracts';
-import { ErrataError } from '@errata/contracts';
+import {
+  type Checkpoint,
+  type EditorConfig,
+  ErrataError,
+  type HeadChange,
+  headChange,
+  type Model,
+} from '@errata/contracts';
 import { createStore, type Store } from '@errata/store';
 import { startTestDatabase } from '@errata/store/testing';
 import type { RequestHandler } from 'express';
@@ -14,7 +20,7 @@ export const model: Model = {
   architecture: 'llama',
   layers: 12,
   hiddenSize: 8,
-  intermediateSize: 16,
+  intermediateSize: 600,
 };
 
 export const preset: EditorConfig = {
@@ -22,7 +28,7 @@ export const preset: EditorConfig = {
   lambda: 0,
   mu: 1,
   covarianceWeight: 1000,
-  covarianceTokens: 1000,
+  covarianceTokens: 2000,
   batchSize: 8,
   templates: ['{}'],
   learningRate: 1,
@@ -51,12 +57,12 @@ export class RecordingWorkflows implements WorkflowGateway {
   }
   async revoke(streamId: string, editIds: readonly string[], reason: string | null): Promise<HeadChange> {
     this.record('revoke', streamId, editIds, reason);
-    return { head: 1, hash: 'h', edits: [...editIds] };
+    return headChange(1, 'h', editIds);
   }
   async rollback(streamId: string, seq: number): Promise<HeadChange> {
     this.record('rollback', streamId, seq);
     const { head, hash, editIds } = await this.store.rollback(streamId, seq);
-    return { head, hash, edits: editIds };
+    return headChange(head, hash, editIds);
   }
   async checkpoint(streamId: string, name: string): Promise<Checkpoint> {
     this.record('checkpoint', streamId, name);

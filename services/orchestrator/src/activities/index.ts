@@ -1,4 +1,4 @@
-import type { Checkpoint, HeadChange, Stream } from '@errata/contracts';
+import { type Checkpoint, type HeadChange, headChange, type Stream } from '@errata/contracts';
 import type { ClaimedBatch } from '@errata/store';
 import type { BatchPlan, StreamActivities } from '@errata/workflows';
 import type { Dependencies } from './context.js';
@@ -62,7 +62,11 @@ export function createActivities(dependencies: Dependencies): StreamActivities {
         const batch = await store.getClaimedBatch(streamId, seq);
         const total = (Date.now() - Date.parse(batch.createdAt)) / 1000;
         const change = await store.commitBatch(streamId, seq, { ...seconds, total });
-        return { ...change, edits: batch.edits.map((edit) => edit.id) } satisfies HeadChange;
+        return headChange(
+          change.head,
+          change.hash,
+          batch.edits.map((edit) => edit.id),
+        );
       },
     ),
     verifyBatch: activity('verifyBatch', ({ streamId, seq }: BatchArgs, signal) =>
@@ -73,7 +77,7 @@ export function createActivities(dependencies: Dependencies): StreamActivities {
     ),
     rollback: activity('rollback', async ({ streamId, seq }: BatchArgs): Promise<HeadChange> => {
       const { head, hash, editIds } = await store.rollback(streamId, seq);
-      return { head, hash, edits: editIds };
+      return headChange(head, hash, editIds);
     }),
     createCheckpoint: activity(
       'createCheckpoint',
