@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { createEngine, jsLinearAlgebra, type LinearAlgebra } from '@errata/tensor';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { runFixture } from './fixture.js';
-import { type FixtureShape, generateFixture } from './fixture-generator.js';
+import { type FixtureShape, generateFixture } from './testing/fixture-generator.js';
 
 let native: LinearAlgebra;
 beforeAll(async () => {

@@ -14,7 +14,7 @@ import { createEngine, type Engine } from '@errata/tensor';
 import { Registry } from 'prom-client';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createMetrics, createService, ShardCache } from './index.js';
-import { dimensions, MemoryLog } from './memory-log.js';
+import { dimensions, MemoryLog } from './testing/memory-log.js';
 
 const { inputs, outputs } = dimensions;
 const limits = { timeoutMs: 10_000 };

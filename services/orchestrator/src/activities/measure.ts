@@ -2,7 +2,7 @@ import type { EditEvaluation, Evaluation, LayerDrift, Stream } from '@errata/con
 import type { CallLimits, StateRef } from '@errata/rpc';
 import type { EditOutcome } from '@errata/store';
 import { acquireShard, type Dependencies, runtimeTimeoutMs, shardTimeoutMs } from './context.js';
-import { answerTokens, continuation, generateBySize, shown } from './probes.js';
+import { answerLength, continuation, generateBySize, says, shown } from './probes.js';
 
 /** Asks the edited model for every edit of a committed batch; those it answers with their target become `verified`. */
 export async function verifyBatch(
@@ -20,17 +20,18 @@ export async function verifyBatch(
   const answers = await generateBySize(
     runtime,
     state,
-    edits.map((edit) => ({ prompt: shown(edit), tokens: answerTokens })),
+    edits.map((edit, i) => ({ prompt: shown(edit), tokens: answerLength(results[i].tokens) })),
     limits,
   );
+  const holds = edits.map((edit, i) => results[i].exact && says(answers[i], edit.target));
   const outcomes = edits.map(
     (edit, i): EditOutcome =>
-      results[i].exact
+      holds[i]
         ? { editId: edit.id, status: 'verified', answer: answers[i] }
         : { editId: edit.id, answer: answers[i], reason: 'written, but the model’s first choice is another answer' },
   );
   await store.updateEdits(streamId, outcomes);
-  return { verified: results.filter((result) => result.exact).length };
+  return { verified: holds.filter(Boolean).length };
 }
 
 /** Drift of every edited layer at a position. */
@@ -94,7 +95,7 @@ export async function evaluate(
   const answers = await generateBySize(
     runtime,
     after,
-    edits.map((edit) => ({ prompt: shown(edit), tokens: answerTokens })),
+    edits.map((edit, i) => ({ prompt: shown(edit), tokens: answerLength(scored[i].tokens) })),
     limits,
   );
   const perplexityAfter = (await runtime.perplexity({ state: after }, limits)).perplexity;
@@ -110,8 +111,8 @@ export async function evaluate(
       editId: edit.id,
       answerBefore: edit.baseline?.answer ?? '',
       answerAfter: answers[i],
-      rewriteBefore: rewritesBefore[i].exact,
-      rewriteAfter: scored[i].exact,
+      rewriteBefore: rewritesBefore[i].exact && says(edit.baseline?.answer ?? '', edit.target),
+      rewriteAfter: scored[i].exact && says(answers[i], edit.target),
       paraphrases: edit.paraphrases.map((prompt) => ({ prompt, success: targetWins() })),
       neighbours: edit.neighbours.map((prompt) => ({ prompt, kept: !targetWins() })),
     }),

@@ -1,8 +1,15 @@
 import type { Edit } from '@errata/contracts';
 import type { CallLimits, ModelRuntime, StateRef } from '@errata/rpc';
 
-/** Tokens of an answer that is shown to people. */
-export const answerTokens = 8;
+/** Least tokens of an answer that is shown to people. */
+const answerTokens = 8;
+/** Tokens an answer has beyond its target, so that one sees how it goes on. */
+const tokensBeyond = 3;
+
+/** Tokens to generate for an answer whose target has so many. */
+export function answerLength(targetTokens: number): number {
+  return Math.max(answerTokens, targetTokens + tokensBeyond);
+}
 const stop = ['\n'];
 
 /** The prompt of an edit with its subject in place. */
@@ -15,9 +22,20 @@ export function continuation(target: string): string {
   return ` ${target}`;
 }
 
+/**
+ * Whether a greedy answer is the target: it begins with it and does not run on into another word or number, as "$5.99"
+ * does for "$5".
+ */
+export function says(answer: string, target: string): boolean {
+  const text = answer.trimStart();
+  // Answers end at a line break; what a target has beyond one is judged by its tokens alone.
+  const [line] = target.split('\n', 1);
+  return text.startsWith(line) && !/^(?:[\p{L}\p{N}]|[.,:]\p{N})/u.test(text.slice(line.length));
+}
+
 /** Greedy continuations, each of its own length in tokens; prompts of one length travel together. */
 export async function generateBySize(
-  runtime: ModelRuntime,
+  runtime: Pick<ModelRuntime, 'generate'>,
   state: StateRef,
   items: readonly { prompt: string; tokens: number }[],
   limits: CallLimits,

@@ -2,7 +2,7 @@ import { type Baseline, type Edit, ErrataError, type Stream } from '@errata/cont
 import { decodeTensor, type EditText, type ResolveResult, type StateRef } from '@errata/rpc';
 import type { ClaimedBatch, EditOutcome } from '@errata/store';
 import { configJson, type Dependencies, longTimeoutMs, runtimeTimeoutMs, secondsSince } from './context.js';
-import { answerTokens, continuation, generateBySize, shown } from './probes.js';
+import { answerLength, continuation, generateBySize, shown } from './probes.js';
 
 /** What an edit looks like to the model runtime. */
 export function editText(edit: Edit): EditText {
@@ -140,7 +140,7 @@ async function measureBaselines(
   const answers = await generateBySize(
     runtime,
     unedited,
-    edits.map((edit) => ({ prompt: shown(edit), tokens: answerTokens })),
+    edits.map((edit, i) => ({ prompt: shown(edit), tokens: answerLength(results[i].tokens) })),
     limits,
   );
   return edits.map((edit, i) => {

@@ -1,6 +1,6 @@
 import { type EditorConfig, ErrataError, editorConfigHash, type Model, newId, type Stream } from '@errata/contracts';
 import type { CovarianceInfo, LogEntry, Matrix, StoredLogEntry } from '@errata/store';
-import type { ShardStore } from './shard-cache.js';
+import type { ShardStore } from '../shard-cache.js';
 
 /** A small model for tests: dₒ = 6, d = 20. */
 export const dimensions = { inputs: 20, outputs: 6 };

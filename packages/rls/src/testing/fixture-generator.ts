@@ -1,4 +1,4 @@
-import type { RlsFixture } from './fixture.js';
+import type { RlsFixture } from '../fixture.js';
 
 /** What a generated fixture looks like; every combination must satisfy the recursion. */
 export interface FixtureShape {
