@@ -98,7 +98,7 @@ function parameterTable(parameters: readonly Json[]): Html {
 
 function responseRow(status: string, response: Json): Html {
   const [[type, { schema }]] = Object.entries(response.content as Record<string, { schema: Json }>);
-  return html`<tr><th scope="row">${status}</th><td>${response.description as string}</td><td>${type === 'application/json' ? schemaHtml(schema) : html`<code>${type}</code>`}</td></tr>`;
+  return html`<tr><th scope="row">${status}</th><td>${response.description as string}</td><td>${type.endsWith('json') ? schemaHtml(schema) : html`<code>${type}</code>`}</td></tr>`;
 }
 
 /** A call that works as soon as API (and STREAM) are set. */
