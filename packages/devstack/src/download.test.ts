@@ -1,10 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { fetchWheel, pipArguments, type WheelFile } from '../bootstrap/lib/download.mjs';
+import { choosePip, fetchWheel, pipArguments, type WheelFile } from '../bootstrap/lib/download.mjs';
+import { locateTools } from '../bootstrap/lib/tools.mjs';
 
 const name = 'errata_sample-1.0-py3-none-any.whl';
 const makeWheel = `
@@ -77,4 +80,46 @@ test('pip resumes broken connections from the version on that can', () => {
   expect(pipArguments(file, 'r', 't', [25, 1])).toEqual(
     expect.arrayContaining(['--require-hashes', '--platform', 'manylinux2014_x86_64', '--python-version', '3.11']),
   );
+});
+
+test('a download that broke off goes on where it was, through the pinned pip', async () => {
+  const pip = await choosePip({ downloads: path.join(locateTools().cacheDir, 'downloads'), python: 'python3' });
+  expect(pip).toHaveLength(1);
+  const bytes = readFileSync(path.join(folder, 'index', name));
+  const ranges: (string | undefined)[] = [];
+  const server = createServer((request, response) => {
+    if (!request.url?.endsWith('.whl')) {
+      response.setHeader('content-type', 'text/html').end(`<a href="/${name}">${name}</a>`);
+      return;
+    }
+    ranges.push(request.headers.range);
+    const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
+    response.writeHead(206, { 'content-range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` });
+    response.end(bytes.subarray(from));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  try {
+    const downloads = path.join(folder, 'resumed');
+    mkdirSync(downloads);
+    writeFileSync(path.join(downloads, `${name}.partial`), bytes.subarray(0, 100));
+    const target = await fetchWheel({
+      requirement: 'errata-sample==1.0',
+      file: { name, sha256, platforms: [] },
+      downloads,
+      python: 'python3',
+      pip,
+      env: {
+        ...process.env,
+        PIP_NO_INDEX: undefined,
+        PIP_FIND_LINKS: undefined,
+        PIP_INDEX_URL: `http://127.0.0.1:${port}/simple`,
+      },
+    });
+    expect(ranges).toEqual(['bytes=100-']);
+    expect(readFileSync(target).equals(bytes)).toBe(true);
+    expect(readdirSync(downloads)).toEqual([name]);
+  } finally {
+    server.close();
+  }
 });

@@ -1,8 +1,10 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { SetupError } from './errors.mjs';
+import { wheels } from './pins.mjs';
 import { run } from './process.mjs';
 import { megabytes } from './reporter.mjs';
+import { partialBytes, partialOf, pipWheelOf, resumeDownload } from './resume.mjs';
 import { sha256File } from './stamp.mjs';
 
 const ownPip = ['-m', 'pip'];
@@ -42,18 +44,29 @@ export function removeLeftovers(prefix) {
 }
 
 /**
- * How pip is run. One that cannot resume a broken connection (before 25.1) fetches a newer one, pinned like everything
- * else, which then runs from its own file and with the user's settings; where that fails, pip as it is goes on.
+ * How pip is run: a pinned one, which runs from its own file and with the user's settings, so that downloads can be
+ * resumed; where it cannot be had, pip as it is goes on.
  */
-export async function choosePip({ downloads, python, wheel }) {
+export async function choosePip({ downloads, python }) {
   const version = await pipVersion(python);
-  if (version === undefined || resumes(version)) return ownPip;
+  if (version === undefined) return ownPip;
   try {
-    const newer = [path.join(await fetchWheel({ ...wheel, file: wheel.files.any, downloads, python }), 'pip')];
+    const newer = [
+      path.join(await fetchWheel({ ...wheels.pip, file: wheels.pip.files.any, downloads, python }), 'pip'),
+    ];
     return (await pipVersion(python, newer)) === undefined ? ownPip : newer;
   } catch {
     return ownPip;
   }
+}
+
+/** Options of pip that say which file of a package is meant. */
+function selection(file) {
+  return [
+    ...['--no-deps', '--only-binary=:all:'],
+    ...file.platforms.flatMap((platform) => ['--platform', platform]),
+    ...(file.python === undefined ? [] : ['--python-version', file.python, '--implementation', 'cp']),
+  ];
 }
 
 /** Arguments of one `pip download`; pip itself refuses a file whose hash is not in the requirements file. */
@@ -61,10 +74,9 @@ export function pipArguments(file, requirementsFile, target, version) {
   return [
     'download',
     ...['--disable-pip-version-check', '--no-input', '--no-cache-dir', '--progress-bar', 'off'],
-    ...['--no-deps', '--only-binary=:all:', '--require-hashes', '--retries', '5'],
+    ...['--require-hashes', '--retries', '5'],
     ...(resumes(version) ? ['--resume-retries', '20'] : []),
-    ...file.platforms.flatMap((platform) => ['--platform', platform]),
-    ...(file.python === undefined ? [] : ['--python-version', file.python, '--implementation', 'cp']),
+    ...selection(file),
     ...['--dest', target, '--requirement', requirementsFile],
   ];
 }
@@ -84,8 +96,18 @@ export async function fetchWheel({ requirement, file, downloads, python, pip = o
   const version = await pipVersion(python, pip);
   if (version === undefined) throw new SetupError(`${python} has no pip, which downloads ${requirement}`);
   const part = mkdtempSync(path.join(downloads, `part-${file.name}-`));
-  const watch = setInterval(() => step?.bytes(largestBelow(part), file.size), pollMilliseconds).unref();
+  const bytes = () => Math.max(partialBytes(target), largestBelow(part));
+  const watch = setInterval(() => step?.bytes(bytes(), file.size), pollMilliseconds).unref();
   try {
+    const pipWheel = pipWheelOf(pip);
+    if (pipWheel !== undefined) {
+      const options = [...selection(file), '--no-cache-dir', '--disable-pip-version-check', '--dest', part];
+      const { sha256 } = file;
+      if (await resumeDownload({ pipWheel, requirement, options, target, sha256, python, env })) {
+        step?.bytes(statSync(target).size, file.size);
+        return target;
+      }
+    }
     const requirements = path.join(part, 'requirements.txt');
     const destination = path.join(part, 'done');
     writeFileSync(requirements, `${requirement} --hash=sha256:${file.sha256}\n`);
@@ -112,6 +134,7 @@ export async function fetchWheel({ requirement, file, downloads, python, pip = o
     if (actual !== file.sha256)
       throw new SetupError(`${file.name} has sha256 ${actual}, not the pinned ${file.sha256}: refused`);
     renameSync(fetched[0], target);
+    rmSync(partialOf(target), { force: true });
     step?.bytes(statSync(target).size, file.size);
     return target;
   } finally {

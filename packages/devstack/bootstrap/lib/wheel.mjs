@@ -3,7 +3,7 @@ import path from 'node:path';
 import { choosePip, fetchWheel, removeLeftovers, sizeText } from './download.mjs';
 import { SetupError } from './errors.mjs';
 import { withLock } from './lock.mjs';
-import { wheelFile, wheels } from './pins.mjs';
+import { wheelFile } from './pins.mjs';
 import { run } from './process.mjs';
 import { reported } from './reporter.mjs';
 import { sha256File } from './stamp.mjs';
@@ -65,9 +65,7 @@ export async function installWheel({ wheel, cache, python, reporter, fill }) {
         const target = path.join(cache, wheel.folder);
         removeLeftovers(path.join(downloads, `part-${file.name}`));
         removeLeftovers(`${target}.part-`);
-        const pip = await withLock(path.join(cache, 'locks', 'pip.lock'), () =>
-          choosePip({ downloads, python, wheel: wheels.pip }),
-        );
+        const pip = await withLock(path.join(cache, 'locks', 'pip.lock'), () => choosePip({ downloads, python }));
         const source = await fetchWheel({ requirement: wheel.requirement, file, downloads, python, pip, step });
         mkdirSync(path.dirname(target), { recursive: true });
         const temporary = mkdtempSync(`${target}.part-`);
