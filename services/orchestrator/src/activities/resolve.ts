@@ -34,16 +34,21 @@ export async function resolveTargets(
   if (batch.edits.length === 0 || (await store.readTargets(streamId, seq)))
     return { edits: batch.edits.length, seconds: 0 };
 
-  const faulty = await findFaulty(dependencies, stream, batch, signal);
-  if (faulty.length > 0) {
+  let found: Resolution;
+  try {
+    found = await resolve(dependencies, stream, batch, signal);
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    const faulty = await findFaulty(dependencies, stream, batch, signal);
+    if (faulty.length === 0) throw error;
     await store.dropFromBatch(streamId, seq, faulty);
     batch = await store.getClaimedBatch(streamId, seq);
     if (batch.edits.length === 0) return { edits: 0, seconds: secondsSince(start) };
+    found = await resolve(dependencies, stream, batch, signal);
   }
-  const baselines = await measureBaselines(dependencies, stream, batch.edits, signal);
-  await store.updateEdits(streamId, baselines);
+  await store.updateEdits(streamId, found.baselines);
 
-  let result = await search(dependencies, stream, batch, signal);
+  let { result } = found;
   // An edit that supersedes another must be written: the one it replaces has just been taken out.
   const known = batch.supersedes ? [] : result.stats.filter((edit) => edit.alreadyKnown);
   if (known.length > 0) {
@@ -63,6 +68,21 @@ export async function resolveTargets(
   const left = result.stats.length;
   if (left > 0) await store.saveTargets(streamId, seq, decodeTensor(result.targets, 'targets'));
   return { edits: left, seconds: secondsSince(start) };
+}
+
+interface Resolution {
+  readonly baselines: EditOutcome[];
+  readonly result: ResolveResult;
+}
+
+async function resolve(
+  dependencies: Dependencies,
+  stream: Stream,
+  batch: ClaimedBatch,
+  signal: AbortSignal,
+): Promise<Resolution> {
+  const baselines = await measureBaselines(dependencies, stream, batch.edits, signal);
+  return { baselines, result: await search(dependencies, stream, batch, signal) };
 }
 
 async function search(
@@ -87,37 +107,27 @@ async function search(
   throw new ErrataError('NOT_READY', 'the model runtime ended the target search early');
 }
 
-/** Edits that the runtime refuses one by one. The whole batch is asked first, so that the usual case costs one call. */
+/** Whether the runtime refused what it was asked, such as a text longer than the model's context. */
+function isRefusal(error: unknown): error is ErrataError {
+  return error instanceof ErrataError && error.code === 'INVALID_REQUEST';
+}
+
+/** The edits that the runtime refuses when it is asked for each alone; one step of the search is enough to tell. */
 async function findFaulty(
-  { runtime }: Dependencies,
+  dependencies: Dependencies,
   stream: Stream,
   batch: ClaimedBatch,
   signal: AbortSignal,
 ): Promise<EditOutcome[]> {
-  const probe = (edits: readonly Edit[]) =>
-    runtime.computeKeys(
-      {
-        state: parentState(stream, batch),
-        configJson: configJson(stream.config),
-        layer: stream.config.layers[0],
-        edits: edits.map(editText),
-      },
-      { timeoutMs: runtimeTimeoutMs, signal },
-    );
-  const refusal = async (edits: readonly Edit[]): Promise<ErrataError | null> => {
-    try {
-      await probe(edits);
-      return null;
-    } catch (error) {
-      if (error instanceof ErrataError && error.code === 'INVALID_REQUEST') return error;
-      throw error;
-    }
-  };
-  if (!(await refusal(batch.edits))) return [];
+  const brief: Stream = { ...stream, config: { ...stream.config, maxSteps: 1 } };
   const outcomes: EditOutcome[] = [];
   for (const edit of batch.edits) {
-    const error = await refusal([edit]);
-    if (error) outcomes.push({ editId: edit.id, status: 'rejected', reason: error.message });
+    try {
+      await resolve(dependencies, brief, { ...batch, edits: [edit] }, signal);
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      outcomes.push({ editId: edit.id, status: 'rejected', reason: error.message });
+    }
   }
   return outcomes;
 }
