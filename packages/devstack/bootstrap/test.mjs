@@ -6,6 +6,13 @@ import { setUpOrExit } from './lib/entry.mjs';
 import { repoRoot } from './lib/paths.mjs';
 import { summarise } from './lib/test-summary.mjs';
 
+/** A Vulkan loader is found only through what the environment said when its process began. */
+function vulkan(driver, env) {
+  if (driver === undefined || env.VK_ICD_FILENAMES !== undefined || env.VK_DRIVER_FILES !== undefined) return {};
+  const folders = [path.dirname(driver), env.LD_LIBRARY_PATH].filter(Boolean);
+  return { ERRATA_TEST_VULKAN: driver, VK_ICD_FILENAMES: driver, LD_LIBRARY_PATH: folders.join(path.delimiter) };
+}
+
 const tools = await setUpOrExit({ testServer: true });
 const defined = Object.fromEntries(
   Object.entries({
@@ -13,6 +20,7 @@ const defined = Object.fromEntries(
     MODEL_NAME: tools.modelName,
     ERRATA_TEMPORAL: tools.temporal,
     ERRATA_TEST_SERVER: tools.testServer,
+    ...vulkan(tools.softwareVulkan, process.env),
   }).filter(([, value]) => value !== undefined),
 );
 

@@ -1,13 +1,13 @@
-/** Codes of {@link TensorError}; both are codes of the system's error table. */
-export type TensorErrorCode = 'INVALID_TENSOR' | 'ILL_CONDITIONED';
+/** Codes of {@link TensorError}; all are codes of the system's error table. */
+export type TensorErrorCode = 'INVALID_TENSOR' | 'ILL_CONDITIONED' | 'OUT_OF_MEMORY' | 'DEVICE_LOST';
 
-/** A tensor that cannot be computed with: wrong shape, NaN or infinity, or a matrix that is not positive definite. */
+/** A tensor that cannot be computed with: wrong shape, NaN or infinity, not positive definite, or too large. */
 export class TensorError extends Error {
   override readonly name = 'TensorError';
   readonly code: TensorErrorCode;
 
-  constructor(code: TensorErrorCode, message: string) {
-    super(message);
+  constructor(code: TensorErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
     this.code = code;
   }
 }

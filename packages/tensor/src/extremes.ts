@@ -11,6 +11,31 @@ const STEPS = 60;
  * @param apply the operator, a vector of length n to one of length n
  */
 export function largestEigenvalue(n: number, apply: (x: Float64Array) => Float64Array): number {
+  const lanczos = startLanczos(n);
+  let given: Float64Array | undefined;
+  for (;;) {
+    const step = given === undefined ? lanczos.next() : lanczos.next(given);
+    if (step.done) return step.value;
+    given = apply(step.value);
+  }
+}
+
+/** As {@link largestEigenvalue}, of an operator that takes its time. */
+export async function largestEigenvalueAsync(
+  n: number,
+  apply: (x: Float64Array) => Promise<Float64Array>,
+): Promise<number> {
+  const lanczos = startLanczos(n);
+  let given: Float64Array | undefined;
+  for (;;) {
+    const step = given === undefined ? lanczos.next() : lanczos.next(given);
+    if (step.done) return step.value;
+    given = await apply(step.value);
+  }
+}
+
+/** The iteration, which yields vectors, takes their products and returns the eigenvalue. */
+function* startLanczos(n: number): Generator<Float64Array, number, Float64Array> {
   const basis: Float64Array[] = [];
   const diagonal: number[] = [];
   const off: number[] = [];
@@ -21,7 +46,7 @@ export function largestEigenvalue(n: number, apply: (x: Float64Array) => Float64
   for (let step = 0; step < steps; step++) {
     const v = next.map((x) => x / norm);
     basis.push(v);
-    const w = apply(v).slice();
+    const w = (yield v).slice();
     diagonal.push(dot(v, w));
     // Twice is enough (Kahan): the second pass removes what rounding left of the first.
     for (let pass = 0; pass < 2; pass++)

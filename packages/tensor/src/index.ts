@@ -1,8 +1,23 @@
 export type { OpAttribute } from './binding.js';
+export { createMatrixEngine, type MatrixEngineOptions } from './create-matrix-engine.js';
 export { symmetricEigenvalues } from './eigen.js';
 export { createEngine, type Engine, type EngineOptions } from './engine.js';
 export { checkFinite, checkLength, TensorError, type TensorErrorCode } from './errors.js';
-export { largestEigenvalue } from './extremes.js';
+export { largestEigenvalue, largestEigenvalueAsync } from './extremes.js';
 export { jsLinearAlgebra } from './f64-js.js';
+export { type InvertOptions, invertSymmetric, type SymmetricInverse } from './invert-symmetric.js';
 export type { LinearAlgebra, MatmulOptions, Operand64, Resident64 } from './linear-algebra.js';
+export {
+  type DenseMatrix,
+  type EngineProfile,
+  type MatrixEngine,
+  type Panel,
+  type Precision,
+  panelRowsOf,
+  type Share,
+  type SymmetricMatrix,
+  type SymmetricSpec,
+  type Vectors,
+  type Vectors64,
+} from './matrix-engine.js';
 export type { RawOps } from './raw-ops.js';

@@ -15,9 +15,9 @@ export function killChildren() {
  * Runs a program to its end and returns what it wrote to stdout.
  * @throws SetupError with the last lines of its output when it cannot be run or exits with another code than 0
  */
-export function run(command, args, { cwd, env, title = command, remedy = '', onOutput } = {}) {
+export function run(command, args, { cwd, env, timeout, title = command, remedy = '', onOutput } = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(command, args, { cwd, env, timeout, stdio: ['ignore', 'pipe', 'pipe'] });
     running.add(child);
     let stdout = '';
     let output = '';

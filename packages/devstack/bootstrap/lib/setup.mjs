@@ -9,6 +9,7 @@ import { wheelFile, wheels } from './pins.mjs';
 import { findProgram, killChildren } from './process.mjs';
 import { createReporter } from './reporter.mjs';
 import { checkNode, checkPlatform, findCompiler, findPython, remedies } from './requirements.mjs';
+import { installSoftwareVulkan, wantsSoftwareVulkan } from './software-vulkan.mjs';
 import { locateTools } from './tools.mjs';
 import { installSingle, wheelPresent } from './wheel.mjs';
 
@@ -78,6 +79,7 @@ export async function ensureSetup({ testServer = false, reporter = createReporte
     install: !installed(),
     build: !built(),
     native: wantsNative && !nativePresent(cache),
+    vulkan: testServer && wantsSoftwareVulkan(cache, env),
   });
   const open = (work) => Object.values(work).some((part) => (Array.isArray(part) ? part.length > 0 : part));
 
@@ -100,7 +102,7 @@ async function perform({ cache, reporter, begun, work }) {
       native = false;
     }
   }
-  if (!(native || work.pnpm || work.install || work.build || work.missing.length > 0)) return;
+  if (!(native || work.pnpm || work.install || work.build || work.vulkan || work.missing.length > 0)) return;
 
   const packages = (async () => {
     if (work.pnpm) await installPnpm({ cache, reporter });
@@ -111,6 +113,7 @@ async function perform({ cache, reporter, begun, work }) {
     packages.then(() => (work.build || work.install ? buildWorkspace({ cache, reporter }) : undefined)),
     Promise.all([packages, library]).then(() => (native ? buildNative({ cache, compiler, reporter }) : undefined)),
     ...work.missing.map((name) => installSingle({ wheel: wheels[name], cache, python, reporter })),
+    work.vulkan ? installSoftwareVulkan({ cache, reporter }) : undefined,
   ];
   try {
     await Promise.all(jobs);

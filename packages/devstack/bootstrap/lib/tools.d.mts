@@ -9,5 +9,7 @@ export interface Tools {
   readonly temporal: string | undefined;
   /** The time-skipping Temporal test server. */
   readonly testServer: string | undefined;
+  /** Description of a Vulkan driver that computes on the CPU, beside its loader. */
+  readonly softwareVulkan: string | undefined;
 }
 export function locateTools(env?: Readonly<Record<string, string | undefined>>): Tools;

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { cacheDir, repoRoot } from './paths.mjs';
 import { wheels } from './pins.mjs';
 import { findProgram } from './process.mjs';
+import { softwareVulkan } from './software-vulkan.mjs';
 import { wheelOutput } from './wheel.mjs';
 
 const present = (file) => (existsSync(file) ? file : undefined);
@@ -16,5 +17,6 @@ export function locateTools(env = process.env) {
     modelPath: env.MODEL_PATH ?? present(wheelOutput(cache, wheels.model)),
     temporal: env.ERRATA_TEMPORAL ?? findProgram('temporal', env) ?? present(wheelOutput(cache, wheels.temporal)),
     testServer: env.ERRATA_TEST_SERVER ?? present(wheelOutput(cache, wheels.testServer)),
+    softwareVulkan: env.ERRATA_TEST_VULKAN ?? present(softwareVulkan(cache)),
   };
 }
