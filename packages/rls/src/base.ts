@@ -1,76 +1,87 @@
-import type { LinearAlgebra, Operand64, Resident64 } from '@errata/tensor';
-import { addInto, asRows } from './columns.js';
+import type { DenseMatrix, SymmetricInverse, SymmetricMatrix } from '@errata/tensor';
 import type { InverseCovariance } from './inverse.js';
 import type { Columns64 } from './notation.js';
+import type { RlsParts } from './parts.js';
+import type { Tail } from './tail.js';
 
 /** The dense part of a state: all segments before `segments` folded in. */
-export interface DenseBase {
-  readonly segments: number;
-  /** C, d × d. */
-  readonly c: Operand64;
-  /** Δ, dₒ × d row-major; null while it is zero. */
-  readonly delta: Resident64 | null;
-  /** tr C */
-  readonly trace: number;
-  readonly bytes: number;
-  dispose(): void;
-}
+export class DenseBase {
+  segments = 0;
+  /** tr C, of all shares. */
+  trace: number;
+  #c: SymmetricMatrix | null = null;
+  #delta: DenseMatrix | null = null;
 
-/** The base before any segment: C₀ itself, shared with other streams. */
-export function initialBase(inverse: InverseCovariance): DenseBase {
-  return { segments: 0, c: inverse.c0, delta: null, trace: inverse.trace, bytes: 0, dispose: () => undefined };
-}
+  constructor(
+    private readonly parts: RlsParts,
+    private readonly inverse: InverseCovariance,
+    private readonly rows: number,
+  ) {
+    this.trace = inverse.trace;
+  }
 
-function denseBase(
-  linalg: LinearAlgebra,
-  segments: number,
-  c: Float64Array,
-  d: number,
-  delta: Float64Array,
-): DenseBase {
-  let trace = 0;
-  for (let i = 0; i < d; i++) trace += c[i * d + i];
-  const residentC = linalg.upload(c, d, d);
-  const residentDelta = linalg.upload(delta, delta.length / d, d);
-  return {
-    segments,
-    c: residentC,
-    delta: residentDelta,
-    trace,
-    bytes: residentC.bytes + residentDelta.bytes,
-    dispose() {
-      residentC.dispose();
-      residentDelta.dispose();
-    },
-  };
-}
+  /** C₀ itself, shared with other streams, until the first fold copies it. */
+  get c(): SymmetricMatrix {
+    return this.#c ?? this.inverse.c0;
+  }
 
-/** C = (A₀ + K Kᵀ)⁻¹ from the surviving keys: sums are stable where differences of large inverses are not. */
-export function inverseFromKeys(linalg: LinearAlgebra, inverse: InverseCovariance, keys: Columns64): Float64Array {
-  const d = inverse.dimension;
-  const a = inverse.a0.read().slice();
-  if (keys.count > 0) addInto(a, linalg.matmul(asRows(keys), asRows(keys), { transposeA: true }));
-  return linalg.invertSpd(a, d);
-}
+  get bytes(): number {
+    return (this.#c?.bytes ?? 0) + (this.#delta?.bytes ?? 0);
+  }
 
-/** A base with the given weights change whose C is made anew from the surviving keys. */
-export function rederivedBase(
-  linalg: LinearAlgebra,
-  inverse: InverseCovariance,
-  segments: number,
-  keys: Columns64,
-  delta: Float64Array,
-): DenseBase {
-  return denseBase(linalg, segments, inverseFromKeys(linalg, inverse, keys), inverse.dimension, delta);
-}
+  /** Δ X, the rows held. */
+  async changeTimes(x: Columns64): Promise<Columns64> {
+    if (this.#delta !== null) return this.#delta.times(x);
+    return { length: this.rows, count: x.count, data: new Float64Array(this.rows * x.count) };
+  }
 
-/** A base with the given C and weights change. */
-export function foldedBase(
-  linalg: LinearAlgebra,
-  inverse: InverseCovariance,
-  segments: number,
-  c: Float64Array,
-  delta: Float64Array,
-): DenseBase {
-  return denseBase(linalg, segments, c, inverse.dimension, delta);
+  /** Δᵀ Y */
+  async changeTransposeTimes(y: Columns64): Promise<Columns64> {
+    if (this.#delta !== null) return this.#delta.transposeTimes(y);
+    const length = this.inverse.dimension;
+    return { length, count: y.count, data: new Float64Array(length * y.count) };
+  }
+
+  /** Rows of Δ, row-major. */
+  async changeRows(first: number, count: number): Promise<Float64Array> {
+    if (this.#delta !== null) return this.#delta.readRows(first, count);
+    return new Float64Array(count * this.inverse.dimension);
+  }
+
+  /** C ← C − G Σ Gᵀ, Δ ← Δ + B Gᵀ, in place but for the copy of C₀ at the first fold. */
+  async fold(tail: Tail, trace: number): Promise<void> {
+    if (tail.count === 0) return;
+    this.#c ??= await this.inverse.c0.copy();
+    await this.#foldChange(tail);
+    await this.#c.rankUpdate(
+      tail.g,
+      tail.signs.map((sign) => -sign),
+    );
+    this.trace = trace;
+  }
+
+  /** C ← one made anew from the keys; Δ as in a fold. */
+  async replace(tail: Tail, inverse: SymmetricInverse): Promise<void> {
+    if (tail.count > 0) await this.#foldChange(tail);
+    this.#c?.dispose();
+    this.#c = null;
+    const { precision, share, dimension } = this.inverse;
+    const fill = (firstRow: number) => inverse.panel(firstRow / inverse.panelRows);
+    this.#c = await this.parts.engine.symmetric({ dimension, precision, share, fill });
+    this.trace = inverse.trace;
+  }
+
+  reset(): void {
+    this.#c?.dispose();
+    this.#delta?.dispose();
+    this.#c = null;
+    this.#delta = null;
+    this.segments = 0;
+    this.trace = this.inverse.trace;
+  }
+
+  async #foldChange(tail: Tail): Promise<void> {
+    this.#delta ??= await this.parts.engine.zeros(this.rows, this.inverse.dimension, this.inverse.precision);
+    await this.#delta.addOuter(tail.b, tail.g);
+  }
 }

@@ -48,6 +48,38 @@ export function addInto(target: Float64Array, source: Float64Array, factor = 1):
   return target;
 }
 
+/** Rows `start` to `end` of all columns; the same object where that is all of them. */
+export function rowsOf(columns: Columns, start: number, end: number): Columns {
+  if (start === 0 && end === columns.length) return columns;
+  const length = end - start;
+  const data =
+    columns.data instanceof Float64Array
+      ? new Float64Array(length * columns.count)
+      : new Float32Array(length * columns.count);
+  for (let j = 0; j < columns.count; j++)
+    data.set(columns.data.subarray(j * columns.length + start, j * columns.length + end), j * length);
+  return { length, count: columns.count, data };
+}
+
+/** Columns times one factor each. */
+export function scaled(columns: Columns, factors: readonly number[]): Columns64 {
+  const data = Float64Array.from(columns.data);
+  for (let i = 0; i < data.length; i++) data[i] *= factors[Math.floor(i / columns.length)];
+  return { length: columns.length, count: columns.count, data };
+}
+
+/** The columns of all parts, in order. */
+export function stacked(length: number, parts: readonly Columns[]): Columns64 {
+  const count = parts.reduce((sum, part) => sum + part.count, 0);
+  const data = new Float64Array(length * count);
+  let at = 0;
+  for (const part of parts) {
+    data.set(part.data, at);
+    at += part.data.length;
+  }
+  return { length, count, data };
+}
+
 /** Columns picked from several sources, in order. */
 export function gather(length: number, picks: readonly { from: Columns; column: number }[]): Columns64 {
   const data = new Float64Array(length * picks.length);
@@ -55,43 +87,4 @@ export function gather(length: number, picks: readonly { from: Columns; column: 
     data.set(from.data.subarray(column * length, (column + 1) * length), i * length);
   });
   return { length, count: picks.length, data };
-}
-
-/** A matrix that grows by columns; doubling keeps the cost of a column constant. */
-export class GrowingColumns {
-  readonly #length: number;
-  #data: Float64Array;
-  #count = 0;
-
-  constructor(length: number) {
-    this.#length = length;
-    this.#data = new Float64Array(length * 16);
-  }
-
-  get bytes(): number {
-    return this.#data.byteLength;
-  }
-
-  append(columns: Columns64): void {
-    const needed = (this.#count + columns.count) * this.#length;
-    if (needed > this.#data.length) {
-      const larger = new Float64Array(Math.max(needed, 2 * this.#data.length));
-      larger.set(this.#data.subarray(0, this.#count * this.#length));
-      this.#data = larger;
-    }
-    this.#data.set(columns.data, this.#count * this.#length);
-    this.#count += columns.count;
-  }
-
-  truncate(count: number): void {
-    this.#count = count;
-  }
-
-  view(): Columns64 {
-    return {
-      length: this.#length,
-      count: this.#count,
-      data: this.#data.subarray(0, this.#count * this.#length),
-    };
-  }
 }

@@ -1,9 +1,13 @@
-import type { LinearAlgebra } from '@errata/tensor';
 import { addInto, asRows, norm } from './columns.js';
+import { createState } from './create-state.js';
 import { RlsError } from './errors.js';
-import { FactoredState } from './factored-state.js';
-import { createInverse, startingWeights } from './inverse.js';
+import { createInverse, type InverseOptions } from './inverse.js';
+import type { LayerState } from './layer-state.js';
 import type { Columns64 } from './notation.js';
+import { squareOf } from './panel-products.js';
+import type { RlsParts } from './parts.js';
+import { startingDelta } from './starting-delta.js';
+import type { StateOptions } from './state-options.js';
 
 type Rows = readonly (readonly number[])[];
 
@@ -46,47 +50,60 @@ function relative(actual: Float64Array, expected: Float64Array): number {
 /**
  * Runs the recursion over a fixture and compares W and C with the closed form at every step it lists.
  * @returns the largest relative Frobenius error, and the condition number of A₀
- * @throws RlsError as {@link createInverse} and {@link FactoredState} do
+ * @throws RlsError as {@link createInverse} and {@link LayerState} do
  */
-export function runFixture(
-  linalg: LinearAlgebra,
+export async function runFixture(
+  parts: RlsParts,
   fixture: RlsFixture,
-): { cases: number; maxRelError: number; condition: number } {
+  options: Pick<InverseOptions, 'precision' | 'policy'> & Pick<StateOptions, 'foldRank'> = {},
+): Promise<{ cases: number; maxRelError: number; condition: number }> {
+  const { linalg } = parts;
   const { d, dout } = fixture;
   const anchors = fixture.K0?.[0]?.length ?? 0;
   const anchorKeys = columns('K0', fixture.K0, d, anchors);
   const anchorValues = columns('V0', fixture.V0, dout, anchors);
-  const inverse = createInverse(linalg, { lambda: fixture.lambda_, mu: fixture.mu, anchorKeys });
-  const state = new FactoredState(linalg, inverse, dout);
+  const weights = { rows: dout, columns: d, data: matrix('W0', fixture.W0, dout, d) };
+  const inverse = await createInverse(parts, { lambda: fixture.lambda_, mu: fixture.mu, anchorKeys }, options);
+  let state: LayerState | null = null;
   try {
-    const start = startingWeights(linalg, inverse, matrix('W0', fixture.W0, dout, d), anchorKeys, anchorValues);
+    const missed = linalg.matmul(asRows(anchorKeys), weights, { transposeB: true });
+    const anchorResidual = { ...anchorValues, data: addInto(anchorValues.data.slice(), missed, -1) };
+    const anchor = await startingDelta(inverse, anchorKeys, anchorResidual);
+    state = await createState(parts, inverse, {
+      outputs: dout,
+      anchor,
+      // Not the measured choice: a fixture has the same result everywhere.
+      foldRank: options.foldRank ?? Math.max(32, d / 2),
+    });
+    const running = state;
     let cases = 0;
     let maxRelError = 0;
-    const compare = (step: number) => {
+    const compare = async (step: number) => {
       const w = fixture.W[step];
       const c = fixture.C[step];
-      const errors = [
-        ...(w ? [relative(addInto(state.delta(), start), matrix(`W[${step}]`, w, dout, d))] : []),
-        ...(c ? [relative(state.inverseCovariance(), matrix(`C[${step}]`, c, d, d))] : []),
-      ];
+      const errors: number[] = [];
+      if (w) {
+        const present = addInto(await running.deltaRows(0, dout), weights.data);
+        errors.push(relative(present, matrix(`W[${step}]`, w, dout, d)));
+      }
+      if (c) errors.push(relative(await squareOf(d, running.inversePanels()), matrix(`C[${step}]`, c, d, d)));
       cases += errors.length;
       for (const error of errors) maxRelError = Number.isNaN(error) ? Number.NaN : Math.max(maxRelError, error);
     };
-    compare(0);
-    fixture.K.forEach((rows, i) => {
+    await compare(0);
+    for (const [i, rows] of fixture.K.entries()) {
       const u = rows[0]?.length ?? 0;
       const keys = columns(`K[${i}]`, rows, d, u);
       const values = columns(`V[${i}]`, fixture.V[i], dout, u);
-      const residual = addInto(values.data.slice(), state.deltaTimes(keys).data, -1);
-      const base = { rows: dout, columns: d, data: start };
-      addInto(residual, linalg.matmul(asRows(keys), base, { transposeB: true }), -1);
-      const update = state.apply(keys, { ...values, data: residual });
-      state.append({ seq: i + 1, ...update });
-      compare(i + 1);
-    });
+      const residual = addInto(values.data.slice(), (await state.deltaTimes(keys)).data, -1);
+      addInto(residual, linalg.matmul(asRows(keys), weights, { transposeB: true }), -1);
+      const update = await state.apply(keys, { ...values, data: residual });
+      await state.append({ seq: i + 1, ...update });
+      await compare(i + 1);
+    }
     return { cases, maxRelError, condition: inverse.condition };
   } finally {
-    state.dispose();
+    state?.dispose();
     inverse.dispose();
   }
 }

@@ -1,3 +1,5 @@
+import type { Vectors, Vectors64 } from '@errata/tensor';
+
 /**
  * Notation (docs/architecture.md, section 2; the paper is arXiv 2601.15686). Keys and values are columns.
  *
@@ -9,19 +11,14 @@
  *     G, B      C K R⁻ᵀ (d × u) and ±E R⁻ᵀ (dₒ × u)                    Σ        diagonal of signs, + apply, − revoke
  *
  *     W = W₀ + B Gᵀ,   C = C₀ − G Σ Gᵀ     with the columns of all batches side by side
+ *
+ * A column of weight ω stands for ω equal ones: its key and residual are scaled by √ω, and the log has the scaled ones.
  */
 
 /** Columns side by side: element (i, j) lies at j · length + i. Keys, values, residuals and factors have this shape. */
-export interface Columns {
-  /** Length of a column: d or dₒ. */
-  readonly length: number;
-  readonly count: number;
-  readonly data: Float64Array | Float32Array;
-}
+export type Columns = Vectors;
 
-export interface Columns64 extends Columns {
-  readonly data: Float64Array;
-}
+export type Columns64 = Vectors64;
 
 /** +1 puts columns in, −1 takes recorded columns out. */
 export type Sign = 1 | -1;
@@ -38,10 +35,12 @@ export interface Segment {
   readonly sign: Sign;
   /** d × u */
   readonly keys: Columns;
-  /** dₒ × u */
+  /** dₒ × u, or only the rows that a state holds. */
   readonly b: Columns;
-  /** d × u as recorded; compared with the one derived from the keys when given. */
+  /** d × u as recorded. States that hold all of C in fp64 compare it with the one they derive; the others need it. */
   readonly g?: Columns;
+  /** Diagonal of R as recorded; taken from K and G where it is not given. */
+  readonly rDiagonal?: readonly number[];
 }
 
 /** Figures of one update. */
@@ -52,6 +51,12 @@ export interface UpdateStats {
   readonly updateNorm: number;
   /** Smallest eigenvalue of S (or T). */
   readonly lambdaMin: number;
+}
+
+/** Output rows of a layer, `end` excluded. */
+export interface RowRange {
+  readonly start: number;
+  readonly end: number;
 }
 
 /** Factors of one update: W ← W + B Gᵀ, C ← C ∓ G Gᵀ. */

@@ -1,125 +1,164 @@
-import { type LinearAlgebra, largestEigenvalue, symmetricEigenvalues } from '@errata/tensor';
-import { asRows, inner, norm } from './columns.js';
-import type { FactoredState } from './factored-state.js';
+import { addInto, inner, norm } from './columns.js';
+import { fixedStart, lanczosSpectrum } from './lanczos.js';
+import type { LayerState } from './layer-state.js';
+import type { Columns64 } from './notation.js';
+import type { RlsParts } from './parts.js';
+import { deltaSpectrum } from './spectrum.js';
+import { baseResidualsOf, keysOf } from './survivors.js';
 
-/** Share of ‖W − W₀‖² that the effective rank covers. */
-const EFFECTIVE_SHARE = 0.99;
+/** Dimension up to which eigenvalues get all their Lanczos steps. */
+const SMALL = 4096;
+const STEPS = { small: 60, large: 12 };
+/** Columns whose part of the anchor deviation is added up; beyond, as many are drawn evenly. */
+const ANCHOR_COLUMNS = 1024;
+const BLOCK = 256;
 
-/** Drift of a layer at one state. */
+/** Drift of a layer at one state, or of the rows held. */
 export interface StateStats {
   /** ‖W − W₀‖, Frobenius. */
   readonly deltaNorm: number;
-  /** ‖V − W₀K of the columns in the weights‖ / (2 √λ_min(A₀)): never below deltaNorm. */
+  /** ‖V − W₀K of the columns in the weights‖ / (2 √λ_min(A₀)), more by ‖the start − W₀‖: never below deltaNorm. */
   readonly deltaBound: number;
-  /** ‖(W − W₀) K₀‖, Frobenius. */
+  /** deltaNorm / deltaBound; 0 for an empty state. */
+  readonly boundShare: number;
+  /** ‖(W − its start) K₀‖, Frobenius. */
   readonly anchorDeviation: number;
   readonly rank: number;
   /** Fewest singular values of W − W₀ with 99 % of its squared norm. */
   readonly effectiveRank: number;
-  /** λ_max(A) / λ_min(A) of the present A = C⁻¹. */
+  /** λ_max(A) / λ_min(A) of the present A = C⁻¹; that of A₀ where only a share of C is held. */
   readonly conditionEstimate: number;
   /** log det C₀ − log det C. */
   readonly information: number;
   /** Largest singular value of W − W₀. */
   readonly spectralNorm: number;
+  /** λ_min(S) of the last batch put in, λ_min(T) of the last taken out; 1 where there is none. */
+  readonly lambdaMinS: number;
+  readonly lambdaMinT: number;
+  /** |xᵀCy − yᵀCx| relative to ‖Cx‖‖y‖ + ‖Cy‖‖x‖, of fixed x and y: C is symmetric as stored, this is its products' error. */
+  readonly symmetryError: number;
 }
 
-/** Squared singular values of Δ (dₒ × d row-major), ascending. */
-function squaredSingularValues(linalg: LinearAlgebra, delta: Float64Array, outputs: number, inputs: number) {
-  const operand = { rows: outputs, columns: inputs, data: delta };
-  const small = Math.min(outputs, inputs);
-  const wide = outputs <= inputs;
-  const gram = linalg.matmul(operand, operand, { transposeA: !wide, transposeB: wide });
-  return symmetricEigenvalues(gram, small);
+/** The largest eigenvalue, within about 1e-4 at small and 1e-2 at large dimensions. */
+async function largest(n: number, apply: (x: Columns64) => Promise<Columns64>): Promise<number> {
+  const steps = n <= SMALL ? STEPS.small : STEPS.large;
+  const points = await lanczosSpectrum(
+    n,
+    steps,
+    fixedStart(n),
+    async (data) => (await apply({ length: n, count: 1, data })).data,
+  );
+  return points[points.length - 1].value;
 }
 
-/** The same through the factors, r × r: eigenvalues of Lᵀ BᵀB L with L Lᵀ = GᵀG. */
-function squaredSingularValuesOfFactors(linalg: LinearAlgebra, state: FactoredState): Float64Array {
-  const r = state.rank;
-  const stack = (pick: 'g' | 'b') => {
-    const parts = state.segments.map((s) => s[pick]);
-    const data = new Float64Array(parts.reduce((sum, p) => sum + p.data.length, 0));
-    let at = 0;
-    for (const part of parts) {
-      data.set(part.data, at);
-      at += part.data.length;
-    }
-    return { length: parts[0].length, count: r, data };
-  };
-  const gram = (pick: 'g' | 'b') => {
-    const rows = asRows(stack(pick));
-    return linalg.matmul(rows, rows, { transposeB: true });
-  };
-  const gg = gram('g');
-  let trace = 0;
-  for (let i = 0; i < r; i++) trace += gg[i * r + i];
-  // A revoked column leaves two parallel ones; the shift keeps the factorisation going and moves σ by 1e-6 at most.
-  for (let i = 0; i < r; i++) gg[i * r + i] += 1e-12 * trace;
-  const l = { rows: r, columns: r, data: linalg.cholesky(gg, r) };
-  const bb = { rows: r, columns: r, data: gram('b') };
-  const half = { rows: r, columns: r, data: linalg.matmul(l, bb, { transposeA: true }) };
-  return symmetricEigenvalues(linalg.matmul(half, l), r);
-}
-
-function conditionOf(linalg: LinearAlgebra, state: FactoredState): number {
-  const d = state.inputs;
-  const { keys } = state.survivors();
-  const inverseLargest = largestEigenvalue(d, (x) => state.inverseTimes({ length: d, count: 1, data: x }).data);
-  const largest = largestEigenvalue(d, (x) => {
-    const column = { rows: d, columns: 1, data: x };
-    const y = linalg.matmul(state.inverse.a0, column);
-    if (keys.count === 0) return y;
-    const along = linalg.matmul(asRows(keys), column);
-    const back = linalg.matmul(asRows(keys), { rows: keys.count, columns: 1, data: along }, { transposeA: true });
-    return y.map((v, i) => v + back[i]);
-  });
-  return largest * inverseLargest;
-}
-
-/** ‖ΔK₀‖ from A₀ = λ²I + μ²K₀K₀ᵀ: μ²‖ΔK₀‖² = tr(Δ A₀ Δᵀ) − λ²‖Δ‖². */
-function anchorDeviation(linalg: LinearAlgebra, state: FactoredState, delta: Float64Array): number {
-  const { mu, lambda, a0 } = state.inverse;
-  if (mu === 0) return 0;
-  const through = linalg.matmul({ rows: state.outputs, columns: state.inputs, data: delta }, a0);
-  const squared = inner(through, delta) - lambda ** 2 * inner(delta, delta);
-  return Math.sqrt(Math.max(0, squared)) / mu;
-}
-
-/** Measures the drift of a state. */
-export function measureState(linalg: LinearAlgebra, state: FactoredState): StateStats {
-  const { rank, inputs, outputs } = state;
-  const stackedResidual = norm(state.survivors().baseResidual.data);
-  const deltaBound = stackedResidual / (2 * Math.sqrt(state.inverse.lambdaMin));
-  if (rank === 0)
-    return {
-      deltaNorm: 0,
-      deltaBound,
-      anchorDeviation: 0,
-      rank,
-      effectiveRank: 0,
-      conditionEstimate: state.inverse.condition,
-      information: 0,
-      spectralNorm: 0,
-    };
-  const delta = state.delta();
-  const squares =
-    2 * rank < Math.min(inputs, outputs)
-      ? squaredSingularValuesOfFactors(linalg, state)
-      : squaredSingularValues(linalg, delta, outputs, inputs);
-  const total = squares.reduce((sum, s) => sum + Math.max(0, s), 0);
-  let effectiveRank = 0;
-  for (let i = squares.length - 1, covered = 0; i >= 0 && covered < EFFECTIVE_SHARE * total; i--) {
-    covered += Math.max(0, squares[i]);
-    effectiveRank++;
+/**
+ * ‖ΔK₀‖ from A₀ = λ²I + μ²K₀K₀ᵀ: μ²‖ΔK₀‖² = tr(Δ A₀ Δᵀ) − λ²‖Δ‖², and at the minimum Δ A₀ = Σ E Kᵀ with E = V − W K of
+ * the columns in the weights, so tr(Δ A₀ Δᵀ) = Σ ⟨Δ k, e⟩. Of more than 1,024 columns as many are drawn evenly.
+ */
+async function anchorDeviation(state: LayerState): Promise<number> {
+  const { mu, lambda } = state.inverse;
+  const all = state.columns();
+  if (mu === 0 || all.length === 0) return 0;
+  const stride = Math.ceil(all.length / ANCHOR_COLUMNS);
+  const drawn = all.filter((_, i) => i % stride === 0);
+  let along = 0;
+  for (let at = 0; at < drawn.length; at += BLOCK) {
+    const block = drawn.slice(at, at + BLOCK);
+    const moved = (await state.changeTimes(keysOf(block, state.inputs))).data;
+    const residual = addInto(baseResidualsOf(block, state.heldRows).data, moved, -1);
+    along += inner(moved, residual);
   }
+  let ridge = 0;
+  if (lambda > 0)
+    for (let first = state.rows.start; first < state.rows.end; first += BLOCK)
+      ridge += norm(await state.changeRows(first, Math.min(BLOCK, state.rows.end - first))) ** 2;
+  return Math.sqrt(Math.max(0, (along * all.length) / drawn.length - lambda ** 2 * ridge)) / mu;
+}
+
+async function symmetryError(state: LayerState): Promise<number> {
+  const length = state.inputs;
+  const [x, y] = [1, 2].map((seed): Columns64 => ({ length, count: 1, data: fixedStart(length, seed) }));
+  const [cx, cy] = [await state.inverseTimes(x), await state.inverseTimes(y)];
+  const size = norm(cx.data) * norm(y.data) + norm(cy.data) * norm(x.data);
+  return size === 0 ? 0 : Math.abs(inner(x.data, cy.data) - inner(y.data, cx.data)) / size;
+}
+
+/** Norm of all V − W₀K in the weights. */
+function stackedResidual(state: LayerState): number {
+  let squared = 0;
+  for (const { baseResidual, active } of state.segments)
+    if (baseResidual !== null)
+      active.forEach((is, j) => {
+        const { length, data } = baseResidual;
+        if (is) for (let i = j * length; i < (j + 1) * length; i++) squared += data[i] ** 2;
+      });
+  return Math.sqrt(squared);
+}
+
+function startNorm(state: LayerState): number {
+  const { start } = state;
+  if (start === null) return 0;
+  let squared = 0;
+  const { b, g } = start;
+  for (let i = 0; i < b.count; i++)
+    for (let j = 0; j < b.count; j++) squared += columnProduct(b, i, j) * columnProduct(g, i, j);
+  return Math.sqrt(Math.max(0, squared));
+}
+
+function columnProduct({ length, data }: Columns64, i: number, j: number): number {
+  return inner(data.subarray(i * length, (i + 1) * length), data.subarray(j * length, (j + 1) * length));
+}
+
+/**
+ * Measures the drift of a state. No d³ and no rank² d: what is exact and what is an estimate is said at the fields'
+ * sources. Costs a few batches.
+ */
+export async function measureState(parts: RlsParts, state: LayerState): Promise<StateStats> {
+  const { rank, inputs, inverse } = state;
+  const deltaBound = stackedResidual(state) / (2 * Math.sqrt(inverse.lambdaMin)) + startNorm(state);
+  const moved = rank > 0 || state.start !== null;
+  const spectrum = moved ? await deltaSpectrum(parts, state) : { deltaNorm: 0, spectralNorm: 0, effectiveRank: 0 };
+  const last = (sign: 1 | -1) => state.segments.findLast((s) => s.sign === sign)?.lambdaMin ?? 1;
+  const conditionEstimate =
+    rank === 0 || !state.whole
+      ? inverse.condition
+      : (await largest(inputs, (x) => state.inverseTimes(x))) *
+        (await largest(inputs, (x) => state.informationTimes(x)));
   return {
-    deltaNorm: norm(delta),
+    ...spectrum,
     deltaBound,
-    anchorDeviation: anchorDeviation(linalg, state, delta),
+    boundShare: deltaBound === 0 ? 0 : spectrum.deltaNorm / deltaBound,
+    anchorDeviation: await anchorDeviation(state),
     rank,
-    effectiveRank,
-    conditionEstimate: conditionOf(linalg, state),
+    conditionEstimate,
     information: state.information,
-    spectralNorm: Math.sqrt(Math.max(0, squares[squares.length - 1])),
+    lambdaMinS: last(1),
+    lambdaMinT: last(-1),
+    symmetryError: await symmetryError(state),
+  };
+}
+
+/**
+ * The layer's figures from those of its row ranges: norms add in squares, the spectral norm is its upper bound (the root
+ * of the sum of squares), the effective rank the largest of the ranges', what concerns C the worst of any.
+ */
+export function mergeStats(stats: readonly StateStats[]): StateStats {
+  const root = (pick: (s: StateStats) => number) => Math.sqrt(stats.reduce((sum, s) => sum + pick(s) ** 2, 0));
+  const most = (pick: (s: StateStats) => number) => Math.max(...stats.map(pick));
+  const deltaNorm = root((s) => s.deltaNorm);
+  const deltaBound = root((s) => s.deltaBound);
+  return {
+    deltaNorm,
+    deltaBound,
+    boundShare: deltaBound === 0 ? 0 : deltaNorm / deltaBound,
+    anchorDeviation: root((s) => s.anchorDeviation),
+    rank: most((s) => s.rank),
+    effectiveRank: most((s) => s.effectiveRank),
+    conditionEstimate: most((s) => s.conditionEstimate),
+    information: most((s) => s.information),
+    spectralNorm: root((s) => s.spectralNorm),
+    lambdaMinS: Math.min(...stats.map((s) => s.lambdaMinS)),
+    lambdaMinT: Math.min(...stats.map((s) => s.lambdaMinT)),
+    symmetryError: most((s) => s.symmetryError),
   };
 }

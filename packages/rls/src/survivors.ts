@@ -1,23 +1,26 @@
-import { norm } from './columns.js';
+import { gather, norm } from './columns.js';
 import { RlsError } from './errors.js';
 import type { Columns, Columns64, Sign } from './notation.js';
 
-/** A recorded batch with what the recursion derived from it. */
+/** A recorded batch in a state. */
 export interface DerivedSegment {
   readonly seq: number;
   readonly sign: Sign;
-  readonly keys: Columns64;
-  readonly g: Columns64;
-  readonly b: Columns64;
-  /** G as the log has it, which is what the model runs with; null where none was given. */
-  readonly recordedG: Columns | null;
+  /** As recorded, d × u. */
+  readonly keys: Columns;
+  /** As recorded, the rows held. */
+  readonly b: Columns;
+  /** As the log has it, which is what the model runs with; the derived one where none was given. */
+  readonly g: Columns;
   readonly rDiagonal: readonly number[];
-  /** V − W₀K for a batch that put columns in, dₒ × u. */
+  /** λ_min of S (or T). */
+  readonly lambdaMin: number;
+  /** V − W₀K for a batch that put columns in, the rows held. */
   readonly baseResidual: Columns64 | null;
   /** For each column put in, whether it is in the weights now. */
   readonly active: boolean[];
   /** For a batch that took columns out: which ones. */
-  readonly takes: readonly { readonly segment: DerivedSegment; readonly column: number }[];
+  readonly takes: readonly Survivor[];
 }
 
 /** A column in the weights. */
@@ -30,7 +33,7 @@ export function survivors(segments: readonly DerivedSegment[]): Survivor[] {
   return segments.flatMap((from) => from.active.flatMap((active, column) => (active ? [{ from, column }] : [])));
 }
 
-function sameColumn(a: Columns64, i: number, b: Columns64, j: number): boolean {
+function sameColumn(a: Columns, i: number, b: Columns, j: number): boolean {
   const from = i * a.length;
   const to = j * b.length;
   for (let k = 0; k < a.length; k++) if (a.data[from + k] !== b.data[to + k]) return false;
@@ -45,12 +48,12 @@ function sameColumn(a: Columns64, i: number, b: Columns64, j: number): boolean {
  * @param residual the recorded V − W K, dₒ × u
  * @throws RlsError LOG_MISMATCH when a key belongs to no column in the weights
  */
-export function matchTaken(
+export async function matchTaken(
   segments: readonly DerivedSegment[],
-  keys: Columns64,
+  keys: Columns,
   residual: Columns64,
-  residualOf: (survivor: Survivor) => Float64Array,
-): Survivor[] {
+  residualOf: (survivor: Survivor) => Promise<Float64Array>,
+): Promise<Survivor[]> {
   const pool = survivors(segments);
   const taken: Survivor[] = [];
   for (let column = 0; column < keys.count; column++) {
@@ -62,10 +65,46 @@ export function matchTaken(
       continue;
     }
     const recorded = residual.data.subarray(column * residual.length, (column + 1) * residual.length);
-    const distance = (s: Survivor) => norm(residualOf(s).map((x, i) => x - recorded[i]));
-    taken.push(
-      candidates.map((s) => ({ s, distance: distance(s) })).reduce((a, b) => (b.distance < a.distance ? b : a)).s,
-    );
+    let best = candidates[0];
+    let nearest = Number.POSITIVE_INFINITY;
+    for (const candidate of candidates) {
+      const distance = norm((await residualOf(candidate)).map((x, i) => x - recorded[i]));
+      if (distance < nearest) [best, nearest] = [candidate, distance];
+    }
+    taken.push(best);
   }
   return taken;
+}
+
+/** Bytes of a batch's arrays. */
+export function bytesOf(segment: DerivedSegment): number {
+  const { keys, b, g, baseResidual } = segment;
+  return keys.data.byteLength + b.data.byteLength + g.data.byteLength + (baseResidual?.data.byteLength ?? 0);
+}
+
+/** log det A after less before: that of S, or of T. */
+export function informationOf(segment: DerivedSegment): number {
+  return segment.rDiagonal.reduce((sum, r) => sum + 2 * Math.log(r), 0);
+}
+
+/** Keys of survivors side by side, d × s. */
+export function keysOf(list: readonly Survivor[], inputs: number): Columns64 {
+  return gather(
+    inputs,
+    list.map((s) => ({ from: s.from.keys, column: s.column })),
+  );
+}
+
+/** V − W₀K of survivors side by side, the rows held. */
+export function baseResidualsOf(list: readonly Survivor[], rows: number): Columns64 {
+  return gather(
+    rows,
+    list.map((s) => ({ from: s.from.baseResidual as Columns64, column: s.column })),
+  );
+}
+
+/** Columns with the given keys, the first where several have one: which of them it is makes no difference to A. */
+export function matchKeys(segments: readonly DerivedSegment[], keys: Columns): Promise<Survivor[]> {
+  const none = { length: 0, count: keys.count, data: new Float64Array(0) };
+  return matchTaken(segments, keys, none, async () => new Float64Array(0));
 }

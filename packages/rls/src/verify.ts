@@ -1,10 +1,11 @@
-import type { LinearAlgebra } from '@errata/tensor';
-import { inverseFromKeys } from './base.js';
-import { addInto, asRows, gather, inner, norm } from './columns.js';
-import type { FactoredState } from './factored-state.js';
+import type { LinearAlgebra, SymmetricInverse } from '@errata/tensor';
+import { addInto, asRows, inner, norm, rowsOf, toDouble } from './columns.js';
 import type { InverseCovariance } from './inverse.js';
-import type { Columns, Columns64 } from './notation.js';
-import type { DerivedSegment } from './survivors.js';
+import type { LayerState } from './layer-state.js';
+import type { Columns64 } from './notation.js';
+import { panelsTimes, relativeDifference, squareOf } from './panel-products.js';
+import type { RlsParts } from './parts.js';
+import { baseResidualsOf, keysOf } from './survivors.js';
 
 /** The state that the objective itself gives for a set of columns. */
 export interface ClosedForm {
@@ -15,43 +16,25 @@ export interface ClosedForm {
 }
 
 /**
- * Minimiser of the objective in fp64, without the recursion: W − W₀ = (V − W₀K) Kᵀ A⁻¹, A = A₀ + K Kᵀ. In dual form,
- * O(d²s), where there are fewer columns than inputs.
+ * Minimiser of the objective in fp64, without the recursion: W − W₀ = (V − W₀K) Kᵀ A⁻¹, A = A₀ + K Kᵀ. Square matrices
+ * and d³ operations: an oracle for tests and small layers.
  *
  * @param keys d × s  @param baseResidual V − W₀K, dₒ × s
  */
-export function closedForm(
+export async function closedForm(
   linalg: LinearAlgebra,
   inverse: InverseCovariance,
   keys: Columns64,
   baseResidual: Columns64,
-): ClosedForm {
+): Promise<ClosedForm> {
   const d = inverse.dimension;
-  const s = keys.count;
-  if (s === 0) return { delta: new Float64Array(baseResidual.length * d), c: inverse.c0.read().slice() };
-  if (s >= d) {
-    const c = inverseFromKeys(linalg, inverse, keys);
-    const cross = linalg.matmul(asRows(baseResidual), asRows(keys), { transposeA: true });
-    const left = { rows: baseResidual.length, columns: d, data: cross };
-    return { delta: linalg.matmul(left, { rows: d, columns: d, data: c }), c };
-  }
-  const f = { rows: s, columns: d, data: linalg.matmul(asRows(keys), inverse.c0) };
-  const m = linalg.matmul(f, asRows(keys), { transposeB: true });
-  for (let i = 0; i < s; i++) {
-    for (let j = 0; j < i; j++) m[j * s + i] = m[i * s + j] = (m[i * s + j] + m[j * s + i]) / 2;
-    m[i * s + i] += 1;
-  }
-  const l = linalg.cholesky(m, s);
-  const half = { rows: s, columns: d, data: linalg.solveLower(l, f.data, s, d) };
-  const values = {
-    rows: s,
-    columns: baseResidual.length,
-    data: linalg.solveLower(l, baseResidual.data, s, baseResidual.length),
-  };
-  return {
-    delta: linalg.matmul(values, half, { transposeA: true }),
-    c: addInto(inverse.c0.read().slice(), linalg.matmul(half, half, { transposeA: true }), -1),
-  };
+  const a = await squareOf(d, inverse.a0.panels());
+  const rows = baseResidual.length;
+  if (keys.count === 0) return { delta: new Float64Array(rows * d), c: linalg.invertSpd(a, d) };
+  addInto(a, linalg.matmul(asRows(keys), asRows(keys), { transposeA: true }));
+  const c = linalg.invertSpd(a, d);
+  const cross = linalg.matmul(asRows(baseResidual), asRows(keys), { transposeA: true });
+  return { delta: linalg.matmul({ rows, columns: d, data: cross }, { rows: d, columns: d, data: c }), c };
 }
 
 export interface Verification {
@@ -62,46 +45,84 @@ export interface Verification {
   readonly survivingColumns: number;
 }
 
-function relativeError(actual: Float64Array, expected: Float64Array, scale: number): number {
-  const size = Math.max(norm(expected), scale);
-  if (size === 0) return norm(actual) === 0 ? 0 : Number.POSITIVE_INFINITY;
-  return norm(actual.map((x, i) => x - expected[i])) / size;
-}
-
-/** W − W₀ = B Gᵀ with both factors as recorded, dₒ × d row-major: what the model runs with. */
-function recordedDelta(linalg: LinearAlgebra, state: FactoredState): Float64Array {
-  const stack = (pick: (s: DerivedSegment) => Columns, length: number) =>
-    asRows(
-      gather(
-        length,
-        state.segments.flatMap((s) => Array.from({ length: s.g.count }, (_, column) => ({ from: pick(s), column }))),
-      ),
-    );
-  if (state.rank === 0) return new Float64Array(state.outputs * state.inputs);
-  const b = stack((s) => s.b, state.outputs);
-  return linalg.matmul(
-    b,
-    stack((s) => s.recordedG ?? s.g, state.inputs),
-    { transposeA: true },
-  );
-}
+/** Columns and rows gone through at once. */
+const BLOCK = 256;
 
 /**
- * Recomputes a state from the recorded keys and values and compares. With nothing left in the weights the error of
- * W − W₀ is relative to what was put in and taken out again.
+ * Recomputes a state from the recorded keys and values in fp64 and compares, panel by panel and row block by row block:
+ * d³ operations, no square matrix. With nothing left in the weights the error of W − W₀ is relative to what was put in
+ * and taken out again. Of a part of a layer only the part is verified.
+ *
+ * @throws RlsError INVALID_TENSOR for a share of C whose source is not known
  */
-export function verifyState(linalg: LinearAlgebra, state: FactoredState): Verification {
-  const { keys, baseResidual } = state.survivors();
-  const expected = closedForm(linalg, state.inverse, keys, baseResidual);
-  let moved = 0;
-  if (keys.count === 0)
-    for (const s of state.segments) {
-      const gram = (rows: ReturnType<typeof asRows>) => linalg.matmul(rows, rows, { transposeB: true });
-      moved = Math.max(moved, Math.sqrt(Math.max(0, inner(gram(asRows(s.b)), gram(asRows(s.g))))));
-    }
-  return {
-    weightError: relativeError(recordedDelta(linalg, state), expected.delta, moved),
-    covarianceError: relativeError(state.inverseCovariance(), expected.c, 0),
-    survivingColumns: keys.count,
-  };
+export async function verifyState(parts: RlsParts, state: LayerState): Promise<Verification> {
+  const fresh = await state.freshInverse();
+  try {
+    const columns = state.columns();
+    return {
+      weightError: await weightError(parts, state, fresh, columns.length === 0),
+      covarianceError: await relativeDifference(state.inversePanels(), fresh),
+      survivingColumns: columns.length,
+    };
+  } finally {
+    await fresh.dispose();
+  }
+}
+
+async function weightError(
+  parts: RlsParts,
+  state: LayerState,
+  fresh: SymmetricInverse,
+  empty: boolean,
+): Promise<number> {
+  let difference = 0;
+  let size = 0;
+  for (let from = 0; from < state.heldRows; from += BLOCK) {
+    const to = Math.min(from + BLOCK, state.heldRows);
+    const expected = await expectedRows(parts, state, fresh, from, to);
+    const recorded = recordedRows(parts.linalg, state, from, to);
+    size += norm(expected) ** 2;
+    difference += norm(addInto(recorded, expected, -1)) ** 2;
+  }
+  const scale = Math.max(Math.sqrt(size), empty ? movedNorm(parts.linalg, state) : 0);
+  if (scale === 0) return difference === 0 ? 0 : Number.POSITIVE_INFINITY;
+  return Math.sqrt(difference) / scale;
+}
+
+/** Rows of Σ (V − W₀K) Kᵀ C, row-major. */
+async function expectedRows(
+  { linalg }: RlsParts,
+  state: LayerState,
+  fresh: SymmetricInverse,
+  from: number,
+  to: number,
+): Promise<Float64Array> {
+  const d = state.inputs;
+  const cross = new Float64Array((to - from) * d);
+  const columns = state.columns();
+  for (let at = 0; at < columns.length; at += BLOCK) {
+    const block = columns.slice(at, at + BLOCK);
+    const values = toDouble(rowsOf(baseResidualsOf(block, state.heldRows), from, to));
+    addInto(cross, linalg.matmul(asRows(values), asRows(keysOf(block, d)), { transposeA: true }));
+  }
+  // C is symmetric: rows times C are, as columns, C times them.
+  return (await panelsTimes(linalg, fresh, { length: d, count: to - from, data: cross })).data;
+}
+
+/** Rows of B Gᵀ with both factors as recorded, row-major: what the model runs with, less where W started. */
+function recordedRows(linalg: LinearAlgebra, state: LayerState, from: number, to: number): Float64Array {
+  const rows = new Float64Array((to - from) * state.inputs);
+  for (const { b, g } of state.segments) {
+    const own = toDouble(rowsOf(b, from, to));
+    addInto(rows, linalg.matmul(asRows(own), asRows(toDouble(g)), { transposeA: true }));
+  }
+  return rows;
+}
+
+function movedNorm(linalg: LinearAlgebra, state: LayerState): number {
+  const gram = (columns: Columns64) => linalg.matmul(asRows(columns), asRows(columns), { transposeB: true });
+  return Math.max(
+    0,
+    ...state.segments.map(({ b, g }) => Math.sqrt(Math.max(0, inner(gram(toDouble(b)), gram(toDouble(g)))))),
+  );
 }

@@ -1,0 +1,597 @@
+import type { Panel, Precision, SymmetricInverse } from '@errata/tensor';
+import { anchorPanels, anchorSource, roundedTo } from './anchor.js';
+import { DenseBase } from './base.js';
+import { addInto, asRows, checkColumns, inner, norm, rowsOf, scaled, stacked, toDouble } from './columns.js';
+import { Derivation } from './derivation.js';
+import { RlsError } from './errors.js';
+import { inverseOfInformation } from './information.js';
+import type { InverseCovariance } from './inverse.js';
+import type { ColumnPosition, Columns, Columns64, RowRange, Segment, Update } from './notation.js';
+import { relativeDifference } from './panel-products.js';
+import type { RlsParts } from './parts.js';
+import { factorOut, leftFactorOut } from './revocation.js';
+import type { StartingDelta } from './starting-delta.js';
+import {
+  type ApplyOptions,
+  checkDistinct,
+  checkRange,
+  guardOf,
+  type RefreshOptions,
+  type RevokeOptions,
+  type StateOptions,
+  type SupersedeOptions,
+} from './state-options.js';
+import {
+  baseResidualsOf,
+  bytesOf,
+  type DerivedSegment,
+  informationOf,
+  keysOf,
+  matchTaken,
+  type Survivor,
+  survivors,
+} from './survivors.js';
+import { Tail } from './tail.js';
+import { completeUpdate, leastEigenvalue, rightFactor } from './update.js';
+import { weighed, weightRoots } from './weights.js';
+
+/** Batches between two looks at the deviation of C. */
+const CHECK_EVERY = 64;
+/** Columns gone through at once where all of them are: bounds the copies. */
+const BLOCK = 512;
+
+/**
+ * State of one layer, or of a row range of it: W = W₀ + B Gᵀ and C = C₀ − G Σ Gᵀ, old columns folded into dense matrices.
+ *
+ * A state that holds all of C in fp64 derives G and R from the recorded keys: rebuilt from the log with the same fold
+ * rank on the same engine it is bit for bit the lost one, and the fp32 of the log does not add up in C. The others take
+ * the recorded G. One call at a time; after a failed `append`, `fold` or `refresh` only `truncate` and `dispose` work.
+ */
+export class LayerState {
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly rows: RowRange;
+  readonly inverse: InverseCovariance;
+  readonly foldRank: number;
+  readonly #parts: RlsParts;
+  readonly #options: StateOptions;
+  readonly #start: StartingDelta | null;
+  readonly #segments: DerivedSegment[] = [];
+  readonly #base: DenseBase;
+  readonly #tail: Tail;
+  #trace: number;
+  readonly #derivation: Derivation;
+  #revision = 0;
+  #failure: Error | null = null;
+
+  /** Use `createState`, which chooses the fold rank. @param inverse shared, not owned: `dispose` leaves it alone */
+  constructor(parts: RlsParts, inverse: InverseCovariance, options: StateOptions & { readonly foldRank: number }) {
+    this.#parts = parts;
+    this.#options = options;
+    this.inverse = inverse;
+    this.inputs = inverse.dimension;
+    this.outputs = options.outputs;
+    this.rows = checkRange(options.rows ?? { start: 0, end: options.outputs }, options.outputs);
+    this.foldRank = options.foldRank;
+    this.#start = options.anchor === undefined ? null : this.#startOf(options.anchor);
+    this.#base = new DenseBase(parts, inverse, this.heldRows);
+    this.#tail = new Tail(parts.linalg, this.inputs, this.heldRows);
+    this.#derivation = new Derivation(parts, this);
+    this.#trace = inverse.trace;
+  }
+
+  get precision(): Precision {
+    return this.inverse.precision;
+  }
+
+  /** Number of output rows held. */
+  get heldRows(): number {
+    return this.rows.end - this.rows.start;
+  }
+
+  /** Whether all of C is held. */
+  get whole(): boolean {
+    return this.inverse.share.count === 1;
+  }
+
+  get segments(): readonly DerivedSegment[] {
+    return this.#segments;
+  }
+
+  /** Columns of B and G as recorded. */
+  get rank(): number {
+    return this.#segments.reduce((sum, s) => sum + s.g.count, 0);
+  }
+
+  /** Largest relative difference met between the log and what follows from its keys. */
+  get deviation(): number {
+    return this.#derivation.deviation;
+  }
+
+  /** log det C₀ − log det C = Σ 2 log R_ii: det A grows by det S, or shrinks by det T. */
+  get information(): number {
+    return this.#segments.reduce((sum, s) => sum + informationOf(s), 0);
+  }
+
+  get bytes(): number {
+    const start = this.#start === null ? 0 : this.#start.b.data.byteLength + this.#start.g.data.byteLength;
+    return this.#base.bytes + this.#tail.bytes + start + this.#segments.reduce((sum, s) => sum + bytesOf(s), 0);
+  }
+
+  /** Where W started, if not at W₀; the rows held. */
+  get start(): StartingDelta | null {
+    return this.#start;
+  }
+
+  /** Columns in the weights, in the order they were put in. */
+  columns(): readonly Survivor[] {
+    return survivors(this.#segments);
+  }
+
+  /** Columns in the weights: their keys (d × s) and V − W₀K (the rows held), in the order they were put in. */
+  survivors(): { keys: Columns64; baseResidual: Columns64; positions: ColumnPosition[] } {
+    const list = this.columns();
+    return {
+      keys: keysOf(list, this.inputs),
+      baseResidual: baseResidualsOf(list, this.heldRows),
+      positions: list.map((s) => ({ seq: s.from.seq, column: s.column })),
+    };
+  }
+
+  /** Recorded keys of columns in the weights. @throws RlsError UNKNOWN_COLUMN */
+  keysOf(positions: readonly ColumnPosition[]): Columns64 {
+    return keysOf(
+      positions.map((position) => this.#find(position)),
+      this.inputs,
+    );
+  }
+
+  /** V − W K of columns in the weights, the rows held. @throws RlsError UNKNOWN_COLUMN */
+  async residualOf(positions: readonly ColumnPosition[]): Promise<Columns64> {
+    return this.#residualOf(positions.map((position) => this.#find(position)));
+  }
+
+  /** This share's part of C X; the parts of all shares add up, whenever each of them folded. */
+  async inverseTimes(x: Columns): Promise<Columns64> {
+    this.#check('vectors', x, this.inputs, x.count);
+    const wide = toDouble(x);
+    const product = await this.#base.c.times(wide);
+    const { c } = this.#base;
+    if (this.whole) this.#tail.subtractInverse(wide, product.data);
+    else this.#tail.subtractShare(wide, product.data, c.share, c.panelRows);
+    return product;
+  }
+
+  /** (W − W₀) X, the rows held. */
+  async deltaTimes(x: Columns): Promise<Columns64> {
+    const product = await this.changeTimes(x);
+    const start = this.#start;
+    if (start !== null) {
+      const { linalg } = this.#parts;
+      const along = linalg.matmul(asRows(toDouble(x)), asRows(start.g), { transposeB: true });
+      addInto(product.data, linalg.matmul({ rows: x.count, columns: start.g.count, data: along }, asRows(start.b)));
+    }
+    return product;
+  }
+
+  /** As `deltaTimes`, from where W started. */
+  async changeTimes(x: Columns): Promise<Columns64> {
+    this.#check('vectors', x, this.inputs, x.count);
+    const wide = toDouble(x);
+    const product = await this.#base.changeTimes(wide);
+    this.#tail.addChange(wide, product.data);
+    return product;
+  }
+
+  /** (W − its start)ᵀ Y for Y of the rows held. */
+  async changeTransposeTimes(y: Columns64): Promise<Columns64> {
+    this.#check('vectors', y, this.heldRows, y.count);
+    const product = await this.#base.changeTransposeTimes(y);
+    this.#tail.addChangeTransposed(y, product.data);
+    return product;
+  }
+
+  /** Rows of W − W₀, row-major × d. @param first absolute, within the rows held */
+  async deltaRows(first: number, count: number): Promise<Float64Array> {
+    const rows = await this.changeRows(first, count);
+    const start = this.#start;
+    if (start !== null) addInto(rows, this.#outer(start.b, start.g, first, count));
+    return rows;
+  }
+
+  /** As `deltaRows`, from where W started. */
+  async changeRows(first: number, count: number): Promise<Float64Array> {
+    this.#usable();
+    if (!(first >= this.rows.start && count >= 0 && first + count <= this.rows.end))
+      throw new RlsError(
+        'INVALID_TENSOR',
+        `rows ${first} to ${first + count}; held are ${this.rows.start} to ${this.rows.end}`,
+      );
+    const rows = await this.#base.changeRows(first - this.rows.start, count);
+    if (this.#tail.count > 0) addInto(rows, this.#outer(this.#tail.b, this.#tail.g, first, count));
+    return rows;
+  }
+
+  /** The held panels of C in fp64, in ascending order. */
+  async *inversePanels(): AsyncGenerator<Panel> {
+    this.#usable();
+    for await (const panel of this.#base.c.panels()) {
+      const data = Float64Array.from(panel.data);
+      this.#tail.subtractPanel(panel, data);
+      yield { ...panel, data };
+    }
+  }
+
+  /** B (the rows held) and G with W − W₀ = B Gᵀ as recorded, which is what the model runs with; where W started first. */
+  factors(): { b: Columns64; g: Columns64 } {
+    const all = (pick: 'b' | 'g', length: number) =>
+      stacked(length, [...(this.#start === null ? [] : [this.#start[pick]]), ...this.#segments.map((s) => s[pick])]);
+    return { b: all('b', this.heldRows), g: all('g', this.inputs) };
+  }
+
+  /**
+   * Factors that put a batch of columns in; the state stays as it is.
+   * @param keys d × u  @param residual V − W K, all outputs or the rows held × u
+   * @throws RlsError INVALID_TENSOR; ILL_CONDITIONED when S is not numerically positive definite or a weight too large
+   */
+  async apply(keys: Columns, residual: Columns, options: ApplyOptions = {}): Promise<Update> {
+    const batch = this.#weigh(keys, residual, options.weights);
+    const product =
+      options.product === undefined
+        ? await this.#wholeProduct(batch.keys)
+        : this.#scaledProduct(options.product, keys.count, batch.roots);
+    const factor = rightFactor(this.#parts.linalg, batch.keys, product, 1);
+    if (options.product === undefined)
+      this.#derivation.remember({ revision: this.#revision, keys: batch.keys, factor, sign: 1 });
+    return completeUpdate(this.#parts.linalg, batch.keys, batch.residual, factor, 1);
+  }
+
+  /**
+   * Factors that take columns back out, exact on the recorded objective; the state stays as it is. Where λ_min(T) is
+   * small they are computed from C without the columns, derived from the keys: d³ operations, no cancellation.
+   * @throws RlsError UNKNOWN_COLUMN; REVOKE_ILL_CONDITIONED where what is left cannot be inverted, or only a share of C
+   * is held and its source is not known
+   */
+  async revoke(positions: readonly ColumnPosition[], options: RevokeOptions = {}): Promise<Update> {
+    checkDistinct(positions);
+    const taken = positions.map((position) => this.#find(position));
+    const { linalg } = this.#parts;
+    const keys = keysOf(taken, this.inputs);
+    const product = options.product ?? (await this.#wholeProduct(keys));
+    this.#check('product', product, this.inputs, keys.count);
+    const { factor, without } = await factorOut(this.#parts, this, keys, product);
+    if (options.product === undefined) this.#derivation.remember({ revision: this.#revision, keys, factor, sign: -1 });
+    const b =
+      without === null || options.residual !== undefined
+        ? undefined
+        : leftFactorOut(this.#parts, this, taken, factor.r, without);
+    const residual = options.residual ?? (await this.#residualOf(taken));
+    this.#checkResidual(residual, keys.count);
+    return completeUpdate(linalg, keys, residual, factor, -1, b);
+  }
+
+  /**
+   * Takes columns out and puts others in: two updates to be appended in this order; the state stays as it is.
+   * @param residual of the new columns against the present weights
+   * @throws RlsError as `revoke` and `apply` do
+   */
+  async supersede(
+    positions: readonly ColumnPosition[],
+    keys: Columns,
+    residual: Columns,
+    options: SupersedeOptions = {},
+  ): Promise<readonly [Update, Update]> {
+    const { linalg } = this.#parts;
+    const batch = this.#weigh(keys, residual, options.weights);
+    const applied =
+      options.products === undefined
+        ? await this.#wholeProduct(batch.keys)
+        : this.#scaledProduct(options.products.applied, keys.count, batch.roots);
+    const out = await this.revoke(positions, {
+      ...(options.products === undefined ? {} : { product: options.products.revoked }),
+      ...(options.residual === undefined ? {} : { residual: options.residual }),
+    });
+    if (out.b.length !== batch.residual.length)
+      throw new RlsError(
+        'INVALID_TENSOR',
+        `residuals of ${out.b.length} rows taken out and ${batch.residual.length} put in: give both of the same rows`,
+      );
+    const along = linalg.matmul(asRows(batch.keys), asRows(out.g), { transposeB: true });
+    const rows = { rows: keys.count, columns: out.g.count, data: along };
+    const product = { ...applied, data: addInto(applied.data.slice(), linalg.matmul(rows, asRows(out.g))) };
+    const left = {
+      ...batch.residual,
+      data: addInto(batch.residual.data.slice(), linalg.matmul(rows, asRows(out.b)), -1),
+    };
+    return [out, completeUpdate(linalg, batch.keys, left, rightFactor(linalg, batch.keys, product, 1), 1)];
+  }
+
+  /**
+   * Adds a recorded batch.
+   * @throws RlsError INVALID_TENSOR; LOG_MISMATCH when the record does not follow from this state
+   */
+  async append(segment: Segment): Promise<void> {
+    const { seq, sign } = segment;
+    const { linalg } = this.#parts;
+    const count = segment.keys.count;
+    this.#check(`keys of seq ${seq}`, segment.keys, this.inputs, count);
+    const b = this.#ownRows(`B of seq ${seq}`, segment.b, count);
+    const keys = toDouble(segment.keys);
+    if (segment.g !== undefined) this.#check(`G of seq ${seq}`, segment.g, this.inputs, count);
+    const { g, r } = await this.#derivation.factorOf(segment, keys, this.#revision);
+    const signed = linalg.matmul({ rows: count, columns: count, data: r }, asRows(toDouble(b)));
+    const data = sign > 0 ? signed : signed.map((x) => -x);
+    const residual: Columns64 = { length: this.heldRows, count, data };
+    const takes =
+      sign > 0
+        ? []
+        : await matchTaken(this.#segments, segment.keys, residual, async (s) => (await this.#residualOf([s])).data);
+    const baseResidual =
+      sign > 0 ? { ...residual, data: addInto(data.slice(), (await this.changeTimes(keys)).data) } : null;
+    await this.#push(
+      {
+        seq,
+        sign,
+        keys: segment.keys,
+        b,
+        g: segment.g ?? g,
+        rDiagonal: Array.from({ length: count }, (_, i) => r[i * count + i]),
+        lambdaMin: leastEigenvalue(linalg, r, count),
+        baseResidual,
+        active: sign > 0 ? new Array<boolean>(count).fill(true) : [],
+        takes,
+      },
+      g,
+    );
+  }
+
+  /** Drops all batches after the first `count`: rollback. Beyond the last fold the kept ones are gone through again. */
+  async truncate(count: number): Promise<void> {
+    if (count >= this.#segments.length && this.#failure === null) return;
+    this.#revision++;
+    while (this.#segments.length > count)
+      for (const { from, column } of (this.#segments.pop() as DerivedSegment).takes) from.active[column] = true;
+    if (this.#base.segments > this.#segments.length || this.#failure !== null) return this.#replay();
+    const unfolded = this.#segments.slice(this.#base.segments);
+    this.#tail.truncate(unfolded.reduce((sum, s) => sum + s.g.count, 0));
+    this.#trace = this.#base.trace;
+    let at = 0;
+    for (const { sign, g } of unfolded) {
+      const from = at;
+      at += g.count * this.inputs;
+      const own = this.#tail.g.data.subarray(from, at);
+      this.#trace -= sign * inner(own, own);
+    }
+  }
+
+  /** Folds the tail into the dense matrices, whatever its length. */
+  async fold(): Promise<void> {
+    await this.#changing(() => this.#fold());
+  }
+
+  /**
+   * C again from A₀ + Σ K Kᵀ in fp64.
+   * @returns by how much the one before differed, relative (Frobenius); of the panels held
+   * @throws RlsError INVALID_TENSOR for a share whose source is not known; TensorError OUT_OF_MEMORY
+   */
+  async refresh(options: RefreshOptions = {}): Promise<{ deviation: number }> {
+    this.#usable();
+    const inverse = await this.freshInverse(options);
+    try {
+      const deviation = await relativeDifference(this.inversePanels(), inverse);
+      await this.#changing(async () => {
+        await this.#rebase(inverse);
+      });
+      return { deviation };
+    } finally {
+      await inverse.dispose();
+    }
+  }
+
+  /**
+   * ‖(A C − I) x‖ / ‖x‖ of a fixed probe: how far C is from the inverse of what its keys say. Costs two products with one
+   * column and one pass over the keys.
+   * @throws RlsError INVALID_TENSOR where only a share of C is held
+   */
+  async measureDeviation(): Promise<number> {
+    const length = this.inputs;
+    const data = Float64Array.from({ length }, (_, i) => Math.cos(1 + i * i * 0.7));
+    const x: Columns64 = { length, count: 1, data };
+    const y = await this.#wholeProduct(x);
+    const z = await this.informationTimes(y);
+    return norm(addInto(z.data, data, -1)) / norm(data);
+  }
+
+  /** A X from A₀ and the keys. @throws RlsError INVALID_TENSOR where only a share of A₀ is held */
+  async informationTimes(x: Columns64): Promise<Columns64> {
+    this.#checkWhole();
+    const product = await this.inverse.a0.times(x);
+    const { linalg } = this.#parts;
+    const list = this.columns();
+    for (let at = 0; at < list.length; at += BLOCK) {
+      const keys = asRows(keysOf(list.slice(at, at + BLOCK), this.inputs));
+      const along = linalg.matmul(asRows(x), keys, { transposeB: true });
+      addInto(product.data, linalg.matmul({ rows: x.count, columns: keys.rows, data: along }, keys));
+    }
+    return product;
+  }
+
+  /**
+   * C from A₀ + Σ K Kᵀ in fp64; the state stays as it is.
+   * @param without columns to be left out
+   * @throws RlsError, TensorError as `refresh` does
+   */
+  async freshInverse(options: RefreshOptions = {}, without: readonly Survivor[] = []): Promise<SymmetricInverse> {
+    const left = this.columns().filter((s) => !without.some((w) => w.from === s.from && w.column === s.column));
+    const { scratch } = this.#options;
+    const merged = scratch === undefined ? options : { scratch, ...options };
+    return inverseOfInformation(this.#parts, this.inputs, await this.#anchorPanels(), left, merged);
+  }
+
+  dispose(): void {
+    this.#segments.length = 0;
+    this.#tail.truncate(0);
+    this.#base.reset();
+  }
+
+  async #anchorPanels(): Promise<AsyncIterable<Panel>> {
+    const { a0, lambda } = this.inverse;
+    if (this.whole) return a0.panels();
+    const { source } = this.#options;
+    if (source === undefined)
+      throw new RlsError('INVALID_TENSOR', 'a share of C can only be derived again with the source of A₀');
+    return anchorPanels(roundedTo(anchorSource(this.#parts.linalg, await source()), a0.precision), lambda);
+  }
+
+  #weigh(keys: Columns, residual: Columns, weights?: readonly number[]) {
+    this.#check('keys', keys, this.inputs, keys.count);
+    if (keys.count === 0) throw new RlsError('INVALID_TENSOR', 'keys: a batch has at least one column');
+    this.#checkResidual(residual, keys.count);
+    if (weights === undefined) return { keys: toDouble(keys), residual: toDouble(residual), roots: null };
+    const roots = weightRoots(weights, keys.count);
+    return { keys: weighed(keys, roots), residual: scaled(residual, roots), roots };
+  }
+
+  #scaledProduct(product: Columns64, count: number, roots: readonly number[] | null): Columns64 {
+    this.#check('product', product, this.inputs, count);
+    return roots === null ? product : scaled(product, roots);
+  }
+
+  async #wholeProduct(keys: Columns64): Promise<Columns64> {
+    this.#checkWhole();
+    return this.inverseTimes(keys);
+  }
+
+  #find(position: ColumnPosition): Survivor {
+    const from = this.#segments.find((s) => s.seq === position.seq && s.sign > 0);
+    if (from?.active[position.column] !== true)
+      throw new RlsError('UNKNOWN_COLUMN', `column ${position.column} of seq ${position.seq} is not in the weights`);
+    return { from, column: position.column };
+  }
+
+  async #residualOf(list: readonly Survivor[]): Promise<Columns64> {
+    const values = baseResidualsOf(list, this.heldRows);
+    addInto(values.data, (await this.changeTimes(keysOf(list, this.inputs))).data, -1);
+    return values;
+  }
+
+  async #replay(): Promise<void> {
+    const kept = this.#segments.splice(0);
+    for (const { takes } of kept) for (const { from, column } of takes) from.active[column] = true;
+    this.#base.reset();
+    this.#tail.truncate(0);
+    this.#trace = this.inverse.trace;
+    this.#failure = null;
+    try {
+      for (const segment of kept) {
+        const { g } = await this.#derivation.factorOf(segment, toDouble(segment.keys), this.#revision);
+        await this.#push(segment, g);
+      }
+    } catch (error) {
+      // What was not reached stays known, so that another attempt can go through all of it.
+      for (const segment of kept.slice(this.#segments.length)) {
+        for (const { from, column } of segment.takes) from.active[column] = false;
+        this.#segments.push(segment);
+      }
+      this.#failure = error instanceof Error ? error : new Error(String(error));
+      throw error;
+    }
+  }
+
+  async #push(segment: DerivedSegment, g: Columns64): Promise<void> {
+    this.#revision++;
+    for (const { from, column } of segment.takes) from.active[column] = false;
+    this.#segments.push(segment);
+    this.#tail.push(g, toDouble(segment.b), segment.sign);
+    this.#trace -= segment.sign * inner(g.data, g.data);
+    await this.#changing(() => this.#settle(segment));
+  }
+
+  async #settle(segment: DerivedSegment): Promise<void> {
+    const guard = guardOf(this.precision, this.#options.refreshDeviation);
+    const derivable = this.whole || this.#options.source !== undefined;
+    const step = Math.max(...segment.rDiagonal.map((r) => Math.max(r * r, 1 / (r * r))));
+    const dropped = !(this.#trace * guard.traceDrop > this.#base.trace) || step > guard.stepDrop;
+    if (dropped && derivable) return this.#derivedAgain();
+    if (this.#tail.count >= this.foldRank) await this.#fold();
+    const due =
+      this.whole && this.#segments.length % CHECK_EVERY === 0 && guard.refreshDeviation < Number.POSITIVE_INFINITY;
+    if (due && (await this.measureDeviation()) > guard.refreshDeviation) await this.#derivedAgain();
+  }
+
+  async #derivedAgain(): Promise<void> {
+    const inverse = await this.freshInverse();
+    try {
+      await this.#rebase(inverse);
+    } finally {
+      await inverse.dispose();
+    }
+  }
+
+  async #rebase(inverse: SymmetricInverse): Promise<void> {
+    await this.#base.replace(this.#tail, inverse);
+    this.#folded();
+  }
+
+  async #fold(): Promise<void> {
+    await this.#base.fold(this.#tail, this.#trace);
+    this.#folded();
+  }
+
+  #folded(): void {
+    this.#revision++;
+    this.#base.segments = this.#segments.length;
+    this.#trace = this.#base.trace;
+    this.#tail.truncate(0);
+  }
+
+  /** Runs what writes to the dense matrices; a failure half-way leaves them unusable. */
+  async #changing(work: () => Promise<void>): Promise<void> {
+    this.#usable();
+    try {
+      await work();
+    } catch (error) {
+      this.#failure = error instanceof Error ? error : new Error(String(error));
+      throw error;
+    }
+  }
+
+  #usable(): void {
+    if (this.#failure !== null) throw this.#failure;
+  }
+
+  #checkWhole(): void {
+    const { index, count } = this.inverse.share;
+    if (!this.whole)
+      throw new RlsError('INVALID_TENSOR', `share ${index} of ${count} of C: the product summed over all is needed`);
+  }
+
+  #check(what: string, columns: Columns, length: number, count: number): void {
+    this.#usable();
+    checkColumns(what, columns, length, count);
+  }
+
+  #checkResidual(residual: Columns, count: number): void {
+    this.#check('residual', residual, residual.length === this.outputs ? this.outputs : this.heldRows, count);
+  }
+
+  #ownRows(what: string, b: Columns, count: number): Columns {
+    if (b.length === this.outputs) {
+      this.#check(what, b, this.outputs, count);
+      return rowsOf(b, this.rows.start, this.rows.end);
+    }
+    this.#check(what, b, this.heldRows, count);
+    return b;
+  }
+
+  #startOf({ b, g }: StartingDelta): StartingDelta {
+    this.#check('G of the start', g, this.inputs, b.count);
+    return { b: toDouble(this.#ownRows('B of the start', b, g.count)), g };
+  }
+
+  #outer(b: Columns64, g: Columns64, first: number, count: number): Float64Array {
+    const from = first - this.rows.start;
+    const rows = toDouble(rowsOf(b, from, from + count));
+    return this.#parts.linalg.matmul(asRows(rows), asRows(g), { transposeA: true });
+  }
+}
