@@ -24,6 +24,7 @@ const edit = {
   neighbours: [],
   source: null,
   tags: [],
+  importance: 1,
   status: 'verified',
   reason: null,
   seq: 1,
@@ -142,6 +143,8 @@ test('one edit by options is sent as one line and waited for', async () => {
     'Poseidonis',
     '--tag',
     'a',
+    '--importance',
+    '2.5',
   );
   expect(error).toBeNull();
   expect(out).toContain('1 verified.');
@@ -153,7 +156,18 @@ test('one edit by options is sent as one line and waited for', async () => {
     paraphrases: [],
     neighbours: [],
     tags: ['a'],
+    importance: 2.5,
   });
+});
+
+test('a stream is created with the settings that were given, and no others', async () => {
+  const create = (...args: string[]) => run('streams', 'create', '--model', 'tiny', ...args);
+  await create('--row-shards', '2', '--forgetting', '0.98', '--conditioning', 'raise-lambda', '--layers', '1,2');
+  await create();
+  expect(received.map(({ body }) => JSON.parse(body))).toEqual([
+    { model: 'tiny', config: { layers: [1, 2], rowShards: 2, forgetting: 0.98, conditioning: 'raise-lambda' } },
+    { model: 'tiny' },
+  ]);
 });
 
 test('a file is taken from where the person is, and sent byte for byte', async () => {
@@ -196,12 +210,21 @@ test('faults of the command line are told apart from failures', async () => {
     ['edit', '-t', 'x'],
     ['edit', 'f', '-p', 'a', '-t', 'b'],
     ['edit', 'not-there.ndjson'],
+    ['edit', 'f', '--importance', '2'],
   ]) {
     const { error } = await run(...args);
     expect(error).toBeInstanceOf(UsageError);
     expect(exitCodeOf(error)).toBe(2);
   }
-  for (const args of [['nonsense'], ['edits', '--limit', 'x'], ['edits', '--status', 'lost'], ['rollback']]) {
+  for (const args of [
+    ['nonsense'],
+    ['edits', '--limit', 'x'],
+    ['edits', '--status', 'lost'],
+    ['edit', '--importance', '0'],
+    ['edit', '--importance', 'much'],
+    ['streams', 'create', '--conditioning', 'hope'],
+    ['rollback'],
+  ]) {
     const { error, err } = await run(...args);
     expect(error).toBeInstanceOf(CommanderError);
     expect(err).toContain('Try "errata --help"');
@@ -226,6 +249,7 @@ test('every command has help with an example', async () => {
       'ask',
       'verify',
       'doctor',
+      'bench',
       'conformance',
     ]),
   );

@@ -3,6 +3,7 @@ import { defaultDataDir } from '@errata/devstack';
 import { Command } from 'commander';
 import { apiAddress } from './api-address.js';
 import { addAsk } from './commands/ask.js';
+import { addBench } from './commands/bench.js';
 import { addConformance } from './commands/conformance.js';
 import { addDoctor } from './commands/doctor.js';
 import { addEdit } from './commands/edit.js';
@@ -46,6 +47,7 @@ export function createProgram(io: ProgramIo): Command {
   addHistory(program, contextOf);
   addAsk(program, contextOf);
   addDoctor(program, contextOf);
+  addBench(program, contextOf);
   addConformance(program, contextOf);
   shareOptions(program);
   return program;

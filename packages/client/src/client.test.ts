@@ -47,6 +47,7 @@ const edit = (n: number, changes: Partial<Edit>): Edit => ({
   neighbours: [],
   source: null,
   tags: [],
+  importance: 1,
   status: 'queued',
   reason: null,
   seq: null,

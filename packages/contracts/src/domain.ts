@@ -12,6 +12,8 @@ export const limits = {
   editsPerRequest: 10_000,
   /** Ids in the answer of a rollback or revocation: 36 KB, far below Temporal's limit on a payload. */
   editsOfHeadChange: 1000,
+  /** Range of an edit's importance: what one edit may count beside another of the same batch. */
+  importance: { least: 0.01, most: 100 },
   /** Bytes of one request body. */
   requestBytes: 16 * 1024 * 1024,
   /** Bytes of one NDJSON line. */
@@ -49,6 +51,12 @@ export const editInputSchema = z
       .describe('Prompts whose answers must not move'),
     source: z.string().max(500).optional().describe('Where the correction comes from'),
     tags: z.array(z.string().min(1).max(100)).max(limits.tagsPerEdit).default([]),
+    importance: z
+      .number()
+      .min(limits.importance.least)
+      .max(limits.importance.most)
+      .optional()
+      .describe('Weight of the edit against the others and against the anchor. 1 when left out'),
   })
   .superRefine((edit, ctx) => {
     const holes = edit.prompt.split('{}').length - 1;
@@ -108,6 +116,7 @@ export const editSchema = z
     neighbours: z.array(z.string()),
     source: z.string().nullable(),
     tags: z.array(z.string()),
+    importance: z.number().describe('Weight of the edit against the others and against the anchor'),
     status: editStatusSchema,
     /** Why the edit ended as it did, where that needs saying. */
     reason: z.string().nullable(),
@@ -166,9 +175,25 @@ export const layerDriftSchema = z
     spectralNorm: z.number(),
     conditionEstimate: z.number(),
     information: z.number().describe('log det C₀ − log det C'),
+    boundShare: z.number().optional().describe('deltaNorm / deltaBound'),
+    lambdaMinS: z.number().optional().describe('Smallest eigenvalue of S = I + KᵀCK of the newest batch'),
+    lambdaMinT: z
+      .number()
+      .optional()
+      .describe('Smallest eigenvalue of T = I − KᵀCK of the newest batch: how exactly it can be taken out'),
+    symmetryError: z.number().optional().describe('Largest relative difference between C and its transpose'),
   })
   .meta({ id: 'LayerDrift' });
 export type LayerDrift = z.infer<typeof layerDriftSchema>;
+
+/** The drift of a layer out of what its shard measured; figures that JSON cannot say are left out. */
+export function layerDrift(layer: number, measured: Omit<LayerDrift, 'layer'>): LayerDrift {
+  const known: Partial<LayerDrift> = { ...measured, layer };
+  const fields = (Object.keys(layerDriftSchema.shape) as (keyof LayerDrift)[]).filter((field) =>
+    Number.isFinite(known[field]),
+  );
+  return Object.fromEntries(fields.map((field) => [field, known[field]])) as LayerDrift;
+}
 
 export const batchKindSchema = z.enum(['apply', 'revoke']);
 export type BatchKind = z.infer<typeof batchKindSchema>;
@@ -230,6 +255,20 @@ export const evaluationSchema = z
   })
   .meta({ id: 'Evaluation' });
 export type Evaluation = z.infer<typeof evaluationSchema>;
+
+/** What the preparation of a stream found of a layer: how its inverse covariance is made and held. */
+export const layerPreparationSchema = z
+  .object({
+    layer: z.int(),
+    condition: z.number().describe('Condition number of λ²I + μ²w Cov with the effective λ'),
+    lambda: z
+      .number()
+      .describe('λ in effect: above the requested one where conditioning is raise-lambda and it had to be'),
+    requestedLambda: z.number(),
+    precision: z.string().describe('fp32 or fp64: how the inverse covariance is stored'),
+  })
+  .meta({ id: 'LayerPreparation' });
+export type LayerPreparation = z.infer<typeof layerPreparationSchema>;
 
 /** Something that happened to a stream as a whole. */
 export const streamEventSchema = z

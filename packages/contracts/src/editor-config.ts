@@ -28,6 +28,30 @@ export const editorConfigSchema = z
     clamp: z.number().positive().describe('Largest norm of the change of the hidden state, as a share of its norm'),
     klWeight: z.number().min(0).describe('Weight of the KL term on "{subject} is a"'),
     weightDecay: z.number().min(0).describe('Weight of the norm of the change'),
+    conditioning: z
+      .enum(['refuse', 'raise-lambda'])
+      .optional()
+      .describe(
+        'What becomes of a layer whose λ²I + μ²w Cov is too ill-conditioned to be inverted: the stream is refused, or λ is raised as far as needed for that layer. refuse when left out',
+      ),
+    forgetting: z
+      .number()
+      .min(0.9)
+      .max(1)
+      .optional()
+      .describe(
+        'γ: at each step of the log all earlier edits count γ times as much as before. 1, never, when left out',
+      ),
+    rowShards: z
+      .int()
+      .min(1)
+      .max(64)
+      .optional()
+      .describe('Over how many shard workers each layer is spread. 1 when left out'),
+    precision: z
+      .enum(['auto', 'fp32', 'fp64'])
+      .optional()
+      .describe('How inverse covariances are stored: auto decides by size and condition. auto when left out'),
   })
   .refine((c) => c.layers.every((l, i) => i === 0 || l > c.layers[i - 1]), {
     path: ['layers'],

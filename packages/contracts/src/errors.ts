@@ -74,6 +74,12 @@ const table = {
     title: 'The log has a gap before this position',
   },
   LOG_CORRUPT: { status: 500, grpc: 'DATA_LOSS', retryable: false, title: 'The log does not match its hash' },
+  OUT_OF_MEMORY: {
+    status: 507,
+    grpc: 'RESOURCE_EXHAUSTED',
+    retryable: false,
+    title: 'The layer does not fit into the memory of its workers',
+  },
   INVALID_TENSOR: { status: 400, grpc: 'INVALID_ARGUMENT', retryable: false, title: 'The tensor is not valid' },
   NOT_READY: { status: 503, grpc: 'UNAVAILABLE', retryable: true, title: 'A part of the system is not ready' },
   DEADLINE_EXCEEDED: {

@@ -1,6 +1,11 @@
 import path from 'node:path';
+import { ErrataError } from '@errata/contracts';
 import { locateTools } from '../bootstrap/lib/tools.mjs';
 import type { OnStackEvent } from './events.js';
+
+const defaultShardWorkers = 2;
+/** Far above what one machine has cores for; each holds shards and inverse covariances of its own. */
+const mostShardWorkers = 64;
 
 /** What `startStack` may be told; everything has a default, and the environment fills in what is left out. */
 export interface StackOptions {
@@ -14,7 +19,7 @@ export interface StackOptions {
   readonly temporalAddress?: string;
   /** A running model runtime, host:port. Default: MODEL_RUNTIME. */
   readonly modelRuntime?: string;
-  /** How many shard workers to start (2), or the addresses of running ones. Default: SHARD_WORKERS. */
+  /** How many shard workers to start, or the addresses of running ones. Default: SHARD_WORKERS, SHARD_WORKER_COUNT, 2. */
   readonly shardWorkers?: number | readonly string[];
   /** Port of the HTTP API on loopback; a free one when left out. */
   readonly port?: number;
@@ -32,7 +37,18 @@ export function defaultDataDir(env: Readonly<Record<string, string | undefined>>
   return given ? path.resolve(given) : path.join(locateTools(env).repoRoot, '.errata', 'data');
 }
 
-/** Fills in the options from the environment. */
+function countOf(given: string | undefined): number {
+  if (given === undefined || given === '') return defaultShardWorkers;
+  const count = Number(given);
+  if (!Number.isInteger(count) || count < 1 || count > mostShardWorkers)
+    throw new ErrataError(
+      'INVALID_REQUEST',
+      `SHARD_WORKER_COUNT=${JSON.stringify(given)} is not a whole number from 1 to ${mostShardWorkers}`,
+    );
+  return count;
+}
+
+/** Fills in the options from the environment. @throws ErrataError INVALID_REQUEST naming a variable that is wrong */
 export function resolveOptions(options: StackOptions, env: NodeJS.ProcessEnv = process.env) {
   const tools = locateTools(env);
   const dataDir = path.resolve(options.dataDir ?? defaultDataDir(env));
@@ -48,7 +64,8 @@ export function resolveOptions(options: StackOptions, env: NodeJS.ProcessEnv = p
     temporalAddress: options.temporalAddress ?? env.TEMPORAL_ADDRESS,
     namespace: env.TEMPORAL_NAMESPACE ?? 'default',
     modelRuntime: options.modelRuntime ?? env.MODEL_RUNTIME,
-    shardWorkers: options.shardWorkers ?? (listed !== undefined && listed.length > 0 ? listed : 2),
+    shardWorkers:
+      options.shardWorkers ?? (listed !== undefined && listed.length > 0 ? listed : countOf(env.SHARD_WORKER_COUNT)),
     port: options.port,
     model:
       options.model ?? (tools.modelPath === undefined ? undefined : { name: tools.modelName, path: tools.modelPath }),

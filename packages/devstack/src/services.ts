@@ -53,6 +53,8 @@ export function modelRuntimeSpec(context: ServiceContext, model: { name: string;
     METRICS_LISTEN: context.addresses.metrics['model-runtime'],
     MODEL_PATH: model.path,
     MODEL_NAME: model.name,
+    // Only shards know that engine.
+    ...(process.env.ERRATA_ENGINE === 'webgpu' && { ERRATA_ENGINE: 'auto' }),
   };
   return service(context, 'model-runtime', 'model-runtime', env, context.addresses.modelRuntime);
 }

@@ -36,6 +36,10 @@ export interface Stack {
   kill(name: string, signal: NodeJS.Signals): void;
   /** Waits until a process serves again after a crash. */
   ready(name: string, timeoutMs?: number): Promise<void>;
+  /** Kills one process (SIGKILL) and leaves it down until `bringBack`. */
+  takeDown(name: string): Promise<void>;
+  /** Starts a process again, at the same address, that was taken down. */
+  bringBack(name: string): Promise<void>;
   /** Stops one process cleanly and starts it again at the same address. */
   restart(name: string): Promise<void>;
   /** Stops everything, last started first. Calling it again waits for the same stop. */
@@ -152,6 +156,8 @@ export async function startStack(given: StackOptions = {}): Promise<Stack> {
       processes: () => fleet.all().map((one) => ({ name: one.name, pid: one.pid(), state: one.state() })),
       kill: (name, signal) => fleet.get(name).kill(signal),
       ready: (name, timeoutMs) => fleet.get(name).ready(timeoutMs),
+      takeDown: (name) => fleet.get(name).stop('SIGKILL'),
+      bringBack: (name) => fleet.get(name).start(),
       async restart(name) {
         await fleet.get(name).stop();
         await fleet.get(name).start();

@@ -121,3 +121,15 @@ test('stop while a restart is pending leaves nothing running', async () => {
   expect(process_.state()).toBe('stopped');
   expect(process_.pid()).toBeUndefined();
 });
+
+test('a process that is stopped by SIGKILL is not asked first, stays down, and can be started again', async () => {
+  const process_ = launch(`process.on('SIGTERM', () => require('node:fs').writeFileSync('asked', '')); ${serving}`);
+  await process_.start();
+  await process_.stop('SIGKILL');
+  expect(process_.pid()).toBeUndefined();
+  expect(process_.state()).toBe('stopped');
+  expect(existsSync(path.join(folder, 'asked'))).toBe(false);
+  expect(events.some(({ kind }) => kind === 'crashed')).toBe(false);
+  await process_.start();
+  expect(process_.state()).toBe('ready');
+});

@@ -43,7 +43,8 @@ export interface Supervised {
   kill(signal: NodeJS.Signals): void;
   /** Waits until the process is ready again after a crash. */
   ready(timeoutMs?: number): Promise<void>;
-  stop(): Promise<void>;
+  /** Ends the process and does not start it again. @param signal what asks it to; its own stop signal when left out */
+  stop(signal?: NodeJS.Signals): Promise<void>;
 }
 
 /**
@@ -177,12 +178,12 @@ export function supervise(spec: ProcessSpec, onEvent: OnStackEvent, onChange: ()
         await sleep(readyPollMs);
       }
     },
-    async stop() {
+    async stop(signal = spec.stopSignal) {
       wanted = false;
       waiting.abort();
       if (child !== undefined) {
         const ended = exited;
-        child.kill(spec.stopSignal);
+        child.kill(signal);
         const patience = new AbortController();
         const timeout = sleep(spec.stopTimeoutMs, 'timeout', { signal: patience.signal }).catch(() => 'ended');
         if ((await Promise.race([ended, timeout])) === 'timeout') signalGroup('SIGKILL');

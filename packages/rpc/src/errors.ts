@@ -26,3 +26,9 @@ export function fromServiceError(error: ServiceError, peer: string): ErrataError
       return new ErrataError('INTERNAL', `${peer} failed: ${error.details}`, { cause: error });
   }
 }
+
+/** Whether an error says that no peer was there to answer, rather than what a peer answered. */
+export function isUnreachable(error: ErrataError): boolean {
+  const cause = error.cause as Partial<ServiceError> | undefined;
+  return error.code === 'NOT_READY' && cause?.code === status.UNAVAILABLE && !cause.metadata?.get(codeKey).length;
+}

@@ -1,5 +1,7 @@
+export type { CallLimits } from './calls.js';
 export * from './client.js';
 export { fromServiceError, toStatus } from './errors.js';
+export { type Fleet, type FleetOptions, type Placement, watchFleet } from './fleet.js';
 export type {
   ComputeKeysRequest,
   ComputeKeysResponse,
@@ -27,14 +29,25 @@ export type {
 } from './generated/errata/v1/model_runtime.js';
 export { ModelRuntimeServiceService } from './generated/errata/v1/model_runtime.js';
 export type {
+  ApplyHeader,
   ApplyRequest,
   ApplyResponse,
   ColumnRef,
+  FoldRequest,
+  FoldResponse,
   MaterializeRequest,
   MaterializeResponse,
+  PrepareRequest,
+  PrepareResponse,
+  ProductHeader,
+  ProductRequest,
+  ProductResponse,
+  RefreshRequest,
+  RefreshResponse,
   RevokeRequest,
   RevokeResponse,
   ShardServiceServer,
+  ShardShare,
   StatsRequest,
   StatsResponse,
   UpdateStats,
@@ -43,6 +56,10 @@ export type {
 } from './generated/errata/v1/shard.js';
 export { ShardServiceService } from './generated/errata/v1/shard.js';
 export type { StagedBatch, StateRef, Tensor, TensorChunk } from './generated/errata/v1/tensor.js';
+export { ElementType } from './generated/errata/v1/tensor.js';
+export { connectHealth, type HealthClient } from './health-client.js';
 export * from './placement.js';
 export * from './server.js';
+export * from './shard-client.js';
 export * from './tensor.js';
+export * from './tensor-collector.js';

@@ -1,16 +1,18 @@
 import { ErrataError } from '@errata/contracts';
 import {
+  type handleBidiStreamingCall,
   type handleServerStreamingCall,
   type handleUnaryCall,
   Server,
   ServerCredentials,
+  type ServerDuplexStream,
   type ServerUnaryCall,
-  type ServerWritableStream,
   type ServiceDefinition,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { HealthImplementation } from 'grpc-health-check';
 import { toStatus } from './errors.js';
+import { addReflection } from './reflection.js';
 
 /** Largest message in bytes: a chunk, or the keys and factors of a batch of 256 at the widest layers in use. */
 export const maxMessageBytes = 64 << 20;
@@ -37,7 +39,7 @@ export interface RunningServer {
 }
 
 /**
- * Serves gRPC with the standard health service (grpc.health.v1).
+ * Serves gRPC with the standard services for health (grpc.health.v1) and reflection (grpc.reflection.v1 and v1alpha).
  * @param listen host:port; port 0 picks a free one
  */
 export async function serve(listen: string, services: readonly ServiceBinding[]): Promise<RunningServer> {
@@ -50,6 +52,10 @@ export async function serve(listen: string, services: readonly ServiceBinding[])
     ...Object.fromEntries(services.map((s) => [s.name, 'SERVING' as const])),
   });
   health.addToServer(server);
+  addReflection(
+    server,
+    services.map((s) => s.name),
+  );
   for (const service of services) server.addService(service.definition, service.implementation);
   const port = await new Promise<number>((resolve, reject) =>
     server.bindAsync(listen, ServerCredentials.createInsecure(), (error, bound) =>
@@ -91,20 +97,65 @@ export function serverStream<Request, Response>(
   handler: (request: Request, context: CallContext) => AsyncIterable<Response>,
 ): handleServerStreamingCall<Request, Response> {
   return (call) => {
-    run(call, async (context) => {
-      for await (const message of handler(call.request, context)) {
-        context.signal.throwIfAborted();
-        if (!call.write(message)) await drained(call, context.signal);
-      }
-    }).then(
+    run(call, (context) => answer(call, handler(call.request, context), context.signal)).then(
       () => call.end(),
       (error: unknown) => call.emit('error', toStatus(error)),
     );
   };
 }
 
-async function run<Request, Response, Result>(
-  call: ServerUnaryCall<Request, Response> | ServerWritableStream<Request, Response>,
+/**
+ * A method with streams both ways. Requests are read only as fast as the handler asks for them, answers written as fast
+ * as the peer reads them; the call ends when the handler does.
+ */
+export function bidi<Request, Response>(
+  handler: (requests: AsyncIterable<Request>, context: CallContext) => AsyncIterable<Response>,
+): handleBidiStreamingCall<Request, Response> {
+  return (call) => {
+    run(call, (context) => answer(call, handler(received(call, context.signal), context), context.signal)).then(
+      () => call.end(),
+      (error: unknown) => call.emit('error', toStatus(error)),
+    );
+  };
+}
+
+async function answer<Response>(
+  call: NodeJS.EventEmitter & { write(message: Response): boolean },
+  messages: AsyncIterable<Response>,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const message of messages) {
+    signal.throwIfAborted();
+    if (!call.write(message)) await drained(call, signal);
+  }
+}
+
+/** The messages of a peer; leaving the loop early does not close the call, which still has to carry the answer. */
+async function* received<Request>(
+  call: ServerDuplexStream<Request, unknown>,
+  signal: AbortSignal,
+): AsyncGenerator<Request> {
+  const messages = call.iterator({ destroyOnReturn: false }) as AsyncIterator<Request>;
+  let stop = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason);
+    signal.addEventListener('abort', stop, { once: true });
+  });
+  aborted.catch(() => undefined);
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const next = await Promise.race([messages.next(), aborted]);
+      if (next.done) return;
+      yield next.value;
+    }
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}
+
+async function run<Result>(
+  call: NodeJS.EventEmitter & Pick<ServerUnaryCall<unknown, unknown>, 'getDeadline' | 'getPath'>,
   work: (context: CallContext) => Promise<Result>,
 ): Promise<Result> {
   const deadline = new Date(call.getDeadline() as Date | number);

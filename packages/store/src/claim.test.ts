@@ -52,6 +52,19 @@ it('writes only the last of queued edits of the same subject and prompt', async 
   expect((await reasons(stream.id))[0]).toBe(`superseded by ${edits[2].id}`);
 });
 
+it('writes an edit anew whose importance alone differs from that of the one in the weights', async () => {
+  const stream = await sampleStream(store, 'weigh again');
+  await write(store, stream, [sampleEdit('Oslo', 'Norway', { importance: 2 })]);
+  const { edits } = await store.enqueueEdits(stream.id, [sampleEdit('oslo', 'Norway', { importance: 4 })]);
+  const batch = await claim(stream.id);
+  expect(batch.edits.map((e) => e.importance)).toEqual([4]);
+  expect(batch.supersedes).toMatchObject({ columns: [{ seq: 1, column: 0 }], edits: [{ importance: 2 }] });
+  await finish(store, stream, batch);
+  expect(await statuses(stream.id)).toEqual(['superseded', 'applied']);
+  expect((await reasons(stream.id))[0]).toBe(`superseded by ${edits[0].id}`);
+  expect(await store.claimBatch(stream.id, 8)).toBeNull();
+});
+
 it('takes the replaced edit out in the same commit', async () => {
   const stream = await sampleStream(store, 'supersede');
   await write(store, stream, [sampleEdit('Oslo', 'Norway'), sampleEdit('Rome', 'Italy')]);

@@ -9,6 +9,7 @@ interface Candidate {
   readonly ordinal: number;
   readonly key_hash: string;
   readonly target_hash: string;
+  readonly importance: number;
 }
 
 interface Written extends Candidate {
@@ -27,7 +28,7 @@ export interface Removal {
 /** Queued edits in order, of each key only the last. */
 function candidatesOf(tx: Transaction, streamId: string, limit: number): Promise<Candidate[]> {
   return tx.$queryRaw<Candidate[]>`
-    SELECT e.id, e.ordinal, e.key_hash, e.target_hash FROM edits e
+    SELECT e.id, e.ordinal, e.key_hash, e.target_hash, e.importance FROM edits e
     WHERE e.stream_id = ${streamId} AND e.status = 'queued' AND NOT EXISTS (
       SELECT FROM edits l WHERE l.stream_id = e.stream_id AND l.key_hash = e.key_hash
         AND l.status = 'queued' AND l.ordinal > e.ordinal)
@@ -51,7 +52,7 @@ async function writtenByKey(
 ): Promise<Map<string, Written[]>> {
   const keys = candidates.map((candidate) => candidate.key_hash);
   const rows = await tx.$queryRaw<Written[]>`
-    SELECT id, ordinal, key_hash, target_hash, seq, "column" FROM edits
+    SELECT id, ordinal, key_hash, target_hash, importance, seq, "column" FROM edits
     WHERE stream_id = ${streamId} AND key_hash = ANY(${keys}) AND status IN ('applied', 'verified') AND seq IS NOT NULL
     ORDER BY ordinal`;
   const result = new Map<string, Written[]>();
@@ -104,6 +105,11 @@ async function writeApply(
   return seq;
 }
 
+/** Whether an edit would write what is there: one that differs in its importance alone is written anew. */
+function isRepeat(candidate: Candidate, old: Written): boolean {
+  return candidate.target_hash === old.target_hash && candidate.importance === old.importance;
+}
+
 /** Edits to write now and the columns they replace; an edit whose target is in the weights already ends `rejected`. */
 async function choose(
   tx: Transaction,
@@ -117,7 +123,7 @@ async function choose(
     const written = await writtenByKey(tx, streamId, candidates);
     const repeats = candidates.flatMap((candidate) => {
       const olds = written.get(candidate.key_hash) ?? [];
-      return olds.length === 1 && olds[0].target_hash === candidate.target_hash ? [{ candidate, old: olds[0] }] : [];
+      return olds.length === 1 && isRepeat(candidate, olds[0]) ? [{ candidate, old: olds[0] }] : [];
     });
     if (repeats.length === 0) {
       const removals = candidates.flatMap((candidate) =>

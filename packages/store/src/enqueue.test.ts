@@ -74,6 +74,30 @@ it('rejects what the latest edit of the same subject and prompt says already', a
   expect(edits[1].reason).toBe(`the same as ${edits[0].id}`);
 });
 
+it('keeps the importance of an edit, 1 without one; the same edit with another importance is no repeat', async () => {
+  const stream = await sampleStream(store, 'importance');
+  const { edits } = await store.enqueueEdits(stream.id, [
+    sampleEdit('Köln', 'Germany'),
+    sampleEdit('Köln', 'Germany', { importance: 1 }),
+    sampleEdit('Köln', 'Germany', { importance: 2.5 }),
+    sampleEdit('Köln', 'Germany', { importance: 2.5 }),
+    sampleEdit('Köln', 'Germany'),
+  ]);
+  expect(edits.map((e) => [e.status, e.importance])).toEqual([
+    ['queued', 1],
+    ['rejected', 1],
+    ['queued', 2.5],
+    ['rejected', 2.5],
+    ['queued', 1],
+  ]);
+  expect((await store.listEdits(stream.id)).edits).toEqual(edits);
+  const batch = await store.claimBatch(stream.id, 8);
+  expect(batch?.edits.map((e) => [e.ordinal, e.importance])).toEqual([[5, 1]]);
+  await expect(store.enqueueEdits(stream.id, [sampleEdit('x', 'y', { importance: 0 })])).rejects.toThrow(
+    /edits_importance_check/,
+  );
+});
+
 it('names the field whose text cannot be stored', async () => {
   const stream = await sampleStream(store, 'bad text');
   const bad = (overrides: object, field: string) =>

@@ -17,16 +17,19 @@ interface StoredAnswer extends Prisma.InputJsonObject {
 interface Known {
   readonly id: string;
   readonly targetHash: string;
+  readonly importance: number;
 }
 
 /** The latest edit of each key that is queued, under way or in the weights. */
 async function latestByKey(tx: Transaction, streamId: string, keys: string[]): Promise<Map<string, Known>> {
-  const rows = await tx.$queryRaw<{ id: string; key_hash: string; target_hash: string }[]>`
-    SELECT DISTINCT ON (key_hash) id, key_hash, target_hash FROM edits
+  const rows = await tx.$queryRaw<{ id: string; key_hash: string; target_hash: string; importance: number }[]>`
+    SELECT DISTINCT ON (key_hash) id, key_hash, target_hash, importance FROM edits
     WHERE stream_id = ${streamId} AND key_hash = ANY(${keys})
       AND (status IN ('queued', 'resolved') OR (status IN ('applied', 'verified') AND seq IS NOT NULL))
     ORDER BY key_hash, ordinal DESC`;
-  return new Map(rows.map((row) => [row.key_hash, { id: row.id, targetHash: row.target_hash }]));
+  return new Map(
+    rows.map(({ id, key_hash, target_hash, importance }) => [key_hash, { id, targetHash: target_hash, importance }]),
+  );
 }
 
 /** The answer as it was given, whatever became of the edits since. */
@@ -47,14 +50,14 @@ async function replay(tx: Transaction, streamId: string, answer: StoredAnswer): 
 async function insertEdits(tx: Transaction, rows: readonly Prisma.EditCreateManyInput[]): Promise<void> {
   await tx.$executeRaw`
     INSERT INTO edits (id, stream_id, ordinal, subject, prompt, target, paraphrases, neighbours, source, tags,
-      key_hash, target_hash, status, reason, created_at, updated_at)
+      importance, key_hash, target_hash, status, reason, created_at, updated_at)
     SELECT id, "streamId", ordinal, subject, prompt, target,
       ARRAY(SELECT jsonb_array_elements_text(paraphrases)), ARRAY(SELECT jsonb_array_elements_text(neighbours)),
-      source, ARRAY(SELECT jsonb_array_elements_text(tags)), "keyHash", "targetHash", status, reason,
+      source, ARRAY(SELECT jsonb_array_elements_text(tags)), importance, "keyHash", "targetHash", status, reason,
       "createdAt", "updatedAt"
     FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) AS r(
       id text, "streamId" text, ordinal int, subject text, prompt text, target text, paraphrases jsonb,
-      neighbours jsonb, source text, tags jsonb, "keyHash" text, "targetHash" text, status text, reason text,
+      neighbours jsonb, source text, tags jsonb, importance float8, "keyHash" text, "targetHash" text, status text, reason text,
       "createdAt" timestamptz, "updatedAt" timestamptz)`;
 }
 
@@ -81,9 +84,10 @@ export function enqueueRecords(db: Database): Pick<Store, 'enqueueEdits'> {
           const id = newId('edt', now.getTime());
           const ordinal = stream.nextOrdinal + index;
           const same = latest.get(keyHash);
-          const duplicate = same?.targetHash === targetHash;
+          const importance = input.importance ?? 1;
+          const duplicate = same?.targetHash === targetHash && same.importance === importance;
           if (duplicate) rejected[ordinal] = `the same as ${same.id}`;
-          else latest.set(keyHash, { id, targetHash });
+          else latest.set(keyHash, { id, targetHash, importance });
           return {
             id,
             streamId,
@@ -95,6 +99,7 @@ export function enqueueRecords(db: Database): Pick<Store, 'enqueueEdits'> {
             neighbours: input.neighbours,
             source: input.source ?? null,
             tags: input.tags,
+            importance,
             keyHash,
             targetHash,
             status: duplicate ? 'rejected' : 'queued',

@@ -14,6 +14,7 @@ export function toEdit(row: Rows.Edit): Edit {
     neighbours: row.neighbours,
     source: row.source,
     tags: row.tags,
+    importance: row.importance,
     status: row.status as EditStatus,
     reason: row.reason,
     seq: row.seq,

@@ -74,6 +74,25 @@ describe('a batch from claim to commit', () => {
     expect(await store.getStream(stream.id)).toMatchObject({ status: 'failed', statusDetail: 'bad \ufffd thing' });
   });
 
+  it('records what a preparation found, once, whatever the status was', async () => {
+    const stream = await sampleStream(store, 'prepared');
+    const layers = [3, 5].map((layer) => ({
+      layer,
+      condition: 1.5e9,
+      lambda: 0.32,
+      requestedLambda: 0,
+      precision: 'fp64',
+    }));
+    await store.setStreamStatus(stream.id, 'preparing', 'inverse covariances: 1 of 2 layers');
+    await store.finishPreparation(stream.id, layers);
+    await store.finishPreparation(stream.id, layers);
+    expect(await store.getStream(stream.id)).toMatchObject({ status: 'ready', statusDetail: null });
+    const [, ...events] = await store.listEvents(stream.id);
+    expect(events).toMatchObject([{ kind: 'prepared', detail: { layers } }]);
+    await store.finishPreparation(stream.id, [{ ...layers[0], lambda: 0.33 }, layers[1]]);
+    expect((await store.listEvents(stream.id)).map((event) => event.kind)).toEqual(['created', 'prepared', 'prepared']);
+  });
+
   it('answers pings', async () => {
     await store.ping();
   });

@@ -37,7 +37,10 @@ function statusEvent(from: StreamStatus, to: StreamStatus): StreamEvent['kind'] 
 
 export function streamRecords(
   db: Database,
-): Pick<Store, 'createStream' | 'getStream' | 'listStreams' | 'setStreamStatus' | 'listStreamsWithWork'> {
+): Pick<
+  Store,
+  'createStream' | 'getStream' | 'listStreams' | 'setStreamStatus' | 'finishPreparation' | 'listStreamsWithWork'
+> {
   const { getModel } = modelRecords(db);
 
   async function counts(streamIds: string[]): Promise<Map<string, Stream['counts']>> {
@@ -117,6 +120,18 @@ export function streamRecords(
         await tx.stream.update({ where: { id: streamId }, data: { status, statusDetail } });
         const kind = statusEvent(stream.status as StreamStatus, status);
         if (kind) await writeEvent(tx, { streamId, kind, seq: stream.head, detail: { detail: statusDetail } });
+      });
+    },
+
+    async finishPreparation(streamId, layers) {
+      const found = layers.map((layer) => ({ ...layer }));
+      await db.transaction(async (tx) => {
+        const { head } = await lockStream(tx, streamId);
+        await tx.stream.update({ where: { id: streamId }, data: { status: 'ready', statusDetail: null } });
+        const known = await tx.event.findFirst({
+          where: { streamId, kind: 'prepared', detail: { path: ['layers'], equals: found } },
+        });
+        if (!known) await writeEvent(tx, { streamId, kind: 'prepared', seq: head, detail: { layers: found } });
       });
     },
 

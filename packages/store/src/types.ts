@@ -10,6 +10,7 @@ import type {
   EditStatus,
   Evaluation,
   LayerDrift,
+  LayerPreparation,
   Model,
   Stream,
   StreamEvent,
@@ -121,13 +122,18 @@ export interface Store {
   getStream(idOrName: string): Promise<Stream>;
   listStreams(): Promise<Stream[]>;
   setStreamStatus(streamId: string, status: StreamStatus, detail?: string | null): Promise<void>;
+  /**
+   * Makes a stream `ready` and records what its preparation found of each layer, once: the same again writes no second
+   * event.
+   */
+  finishPreparation(streamId: string, layers: readonly LayerPreparation[]): Promise<void>;
   /** Streams with queued edits or a claimed, uncommitted batch: what the sweep wakes. */
   listStreamsWithWork(): Promise<string[]>;
 
   // edits
   /**
-   * Stores edits as queued, in order, in one transaction. An edit with the same normalised (subject, prompt) and the
-   * same target as the latest live or queued one is stored `rejected` with the reason naming the other. A repeated
+   * Stores edits as queued, in order, in one transaction. An edit with the same normalised (subject, prompt),
+   * target and importance as the latest live or queued one is stored `rejected` with the reason naming the other. A repeated
    * idempotency key answers what was answered first, whatever became of the edits since.
    * @throws UNKNOWN_STREAM, IDEMPOTENCY_CONFLICT, INVALID_REQUEST text with U+0000 or half a surrogate pair
    */
@@ -156,7 +162,8 @@ export interface Store {
   /**
    * Claims up to `limit` queued edits as the next batch, or returns the batch already claimed. Among queued edits with
    * the same normalised (subject, prompt) only the last is kept, the earlier end `superseded`; one that replaces an
-   * applied edit brings a revoke batch with it; one whose target is in the weights already ends `rejected`. A claimed
+   * applied edit brings a revoke batch with it; one whose target is in the weights already, with the same importance, ends
+   * `rejected`. A claimed
    * revoke (see claimRevoke) is returned too: look at `kind`. Null when there is nothing to do.
    */
   claimBatch(streamId: string, limit: number): Promise<ClaimedBatch | null>;

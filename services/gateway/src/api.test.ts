@@ -3,6 +3,7 @@ import { request } from 'node:http';
 import { ErrataError, evaluationSchema, streamSchema, verifyLogResponseSchema } from '@errata/contracts';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { call, makeStream, model, preset, startTestGateway, type TestGateway } from './testing/gateway.js';
+import { delta } from './testing/shards.js';
 
 let gateway: TestGateway;
 let stream: { id: string; name: string };
@@ -34,6 +35,16 @@ describe('streams', () => {
     expect(byName.body.id).toBe(made.id);
     const all = await call(gateway, 'GET', '/v1/streams');
     expect(all.body.streams.map((s: { id: string }) => s.id)).toContain(made.id);
+  });
+
+  test('settings of the engine are kept as given, and left out where they are not', async () => {
+    const config = { conditioning: 'raise-lambda', forgetting: 0.98, rowShards: 2, precision: 'fp64' };
+    const { body } = await call(gateway, 'POST', '/v1/streams', {
+      json: { model: model.name, name: 'engine', config },
+    });
+    expect(streamSchema.parse(body).config).toEqual({ ...preset, ...config });
+    const plain = (await call(gateway, 'GET', at)).body.config;
+    expect(Object.keys(plain).sort()).toEqual(Object.keys(preset).sort());
   });
 
   test('without a name one is made; the same key makes one stream', async () => {
@@ -73,6 +84,22 @@ describe('streams', () => {
       code,
       field,
     });
+  });
+
+  test.each([
+    ['conditioning', 'hope'],
+    ['forgetting', 0.89],
+    ['forgetting', 1.01],
+    ['rowShards', 0],
+    ['rowShards', 65],
+    ['rowShards', 1.5],
+    ['precision', 'fp16'],
+  ])('%s %s is refused', async (field, value) => {
+    const answer = await call(gateway, 'POST', '/v1/streams', {
+      json: { model: model.name, config: { [field]: value } },
+    });
+    expect(answer.status).toBe(400);
+    expect(answer.body.errors.map((e: { field: string }) => e.field)).toEqual([`config.${field}`]);
   });
 
   test('the layer fault names the highest layer there is', async () => {
@@ -182,7 +209,18 @@ describe('questions', () => {
     ]);
   });
 
-  test('verify walks the log; deep hashes the streamed bytes', async () => {
+  test('a layer in two shards is asked of one worker that is told of the other, both on the one that is up', async () => {
+    const json = { model: model.name, name: 'sharded', config: { rowShards: 2 } };
+    const made = (await call(gateway, 'POST', '/v1/streams', { json })).body;
+    await gateway.store.setStreamStatus(made.id, 'ready');
+    const { body } = await call(gateway, 'GET', `/v1/streams/${made.id}/drift`);
+    expect(body.layers).toMatchObject([
+      { layer: 3, rank: 2, lambdaMinS: 1.5, lambdaMinT: 0.5, boundShare: 0.5, symmetryError: 0 },
+      { layer: 4, rank: 2 },
+    ]);
+  });
+
+  test('verify walks the log; deep hashes the weight change', async () => {
     await gateway.store.setStreamStatus(stream.id, 'ready');
     const plain = verifyLogResponseSchema.parse((await call(gateway, 'POST', `${at}/verify`)).body);
     expect(plain).toMatchObject({ ok: true, seq: 0, entries: 0, deep: null });
@@ -190,7 +228,7 @@ describe('questions', () => {
       (await call(gateway, 'POST', `${at}/verify`, { json: { deep: true } })).body,
     );
     expect(deep.deep?.map((l) => l.layer)).toEqual([3, 4]);
-    expect(deep.deep?.[0].deltaSha256).toBe(createHash('sha256').update('abc').digest('hex'));
+    expect(deep.deep?.[0].deltaSha256).toBe(createHash('sha256').update(new Uint8Array(delta.buffer)).digest('hex'));
   });
 
   test('an evaluation starts running; one that cannot start is failed', async () => {

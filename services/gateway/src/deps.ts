@@ -1,5 +1,5 @@
 import type { Checkpoint, EditorConfig, HeadChange, Model } from '@errata/contracts';
-import type { ModelRuntime, ShardWorker } from '@errata/rpc';
+import type { Fleet, ModelRuntime, ShardWorker } from '@errata/rpc';
 import type { Store } from '@errata/store';
 import type { RequestHandler } from 'express';
 import type { Registry } from 'prom-client';
@@ -55,13 +55,16 @@ export interface Log {
   error(fields: object, message: string): void;
 }
 
+/** What the API asks of a shard worker. */
+export type ShardReader = Pick<ShardWorker, 'address' | 'stats' | 'materialize' | 'verify'>;
+
 /** Everything the application is made of. */
 export interface GatewayDeps {
   readonly store: GatewayStore;
   readonly workflows: WorkflowGateway;
   readonly runtime: Pick<ModelRuntime, 'address' | 'info' | 'generate'>;
-  /** Any of them can answer for any layer: each is a cache of the log. */
-  readonly shards: readonly Pick<ShardWorker, 'address' | 'stats' | 'materialize' | 'verify'>[];
+  /** Any worker can answer for any layer: each is a cache of the log. */
+  readonly fleet: Fleet<ShardReader>;
   /** The editor configuration that suits a model; null when none was tuned for it. */
   readonly presetFor: (model: Model) => EditorConfig | null;
   readonly log: Log;

@@ -1,4 +1,4 @@
-import { limits, problemSchema, submitEditsResponseSchema } from '@errata/contracts';
+import { editSchema, limits, problemSchema, submitEditsResponseSchema } from '@errata/contracts';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { call, makeStream, startTestGateway, type TestGateway } from './testing/gateway.js';
 
@@ -38,6 +38,14 @@ describe('accepted', () => {
       { subject: 'Subject 2' },
     ]);
     expect(gateway.workflows.calls).toEqual([{ name: 'wake', args: [streamId] }]);
+  });
+
+  test('importance is kept, as JSON and as NDJSON; 1 without it, and shown with the edit', async () => {
+    await call(gateway, 'POST', edits, { json: { edits: [{ ...good(1), importance: 2.5 }, good(2)] } });
+    await call(gateway, 'POST', edits, ndjson([{ ...good(3), importance: 0.01 }]));
+    expect((await stored()).map((edit) => edit.importance)).toEqual([2.5, 1, 0.01]);
+    const [{ id }] = await stored();
+    expect(editSchema.parse((await call(gateway, 'GET', `${edits}/${id}`)).body).importance).toBe(2.5);
   });
 
   test('NDJSON with blank lines, CRLF, a byte order mark and no newline at the end', async () => {
@@ -141,6 +149,17 @@ describe('refused, and nothing stored', () => {
       { line: 2, message: 'not valid UTF-8' },
     ]);
     await refused({ type: 'application/json', text }, 400, 'INVALID_REQUEST');
+  });
+
+  test('an importance out of range or of another type', async () => {
+    const bad = [0, 0.009, 100.5, -1, '2', null].map((importance, n) => ({ ...good(n), importance }));
+    const faults = await refused({ json: { edits: bad } }, 400, 'INVALID_REQUEST');
+    expect(faults.map((fault) => fault.field)).toEqual(bad.map((_, n) => `edits[${n}].importance`));
+    expect((await refused(ndjson(bad.slice(0, 1)), 400, 'MALFORMED_NDJSON'))[0]).toMatchObject({
+      line: 1,
+      field: 'importance',
+      message: expect.stringContaining('0.01'),
+    });
   });
 
   test('bad JSON, with its position', async () => {

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { presetFor } from '@errata/editor/presets';
-import { connectModelRuntime, connectShardWorker } from '@errata/rpc';
+import { connectModelRuntime, connectShardWorker, watchFleet } from '@errata/rpc';
 import { createStore } from '@errata/store';
 import { createLogger, createRegistry, onShutdown } from '@errata/telemetry';
 import { connectWorkflows, createApp, createHttpMetrics, listen, readConfig } from './index.js';
@@ -12,12 +12,20 @@ const store = createStore({ databaseUrl: config.DATABASE_URL });
 const workflows = connectWorkflows({ address: config.TEMPORAL_ADDRESS, namespace: config.TEMPORAL_NAMESPACE });
 const runtime = connectModelRuntime(config.MODEL_RUNTIME);
 const shards = config.SHARD_WORKERS.map(connectShardWorker);
+const fleet = watchFleet({
+  workers: shards,
+  intervalMs: config.SHARD_CHECK_INTERVAL_MS,
+  onChange(worker, up, reason) {
+    if (reason !== 'start')
+      logger[up ? 'info' : 'warn']({ worker, up, reason }, up ? 'shard worker is up' : 'shard worker is down');
+  },
+});
 
 const app = createApp({
   store,
   workflows,
   runtime,
-  shards,
+  fleet,
   presetFor: (model) => presetFor(model.name),
   log: logger,
   registry: createRegistry('gateway'),
@@ -28,6 +36,7 @@ const server = await listen(app, config.HOST, config.PORT);
 
 onShutdown(logger, async () => {
   await server.stop();
+  fleet.close();
   for (const peer of [runtime, ...shards]) peer.close();
   await workflows.close();
   await store.close();

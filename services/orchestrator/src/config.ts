@@ -15,6 +15,8 @@ const schema = z.object({
     .string()
     .transform((list) => list.split(',').map((item) => item.trim()))
     .pipe(z.array(address).min(1)),
+  /** Pause between two health checks of a shard worker, in milliseconds. */
+  SHARD_CHECK_INTERVAL_MS: z.coerce.number().int().min(50).default(1000),
   /** Where Prometheus scrapes this process. */
   METRICS_LISTEN: address.default('127.0.0.1:0'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),

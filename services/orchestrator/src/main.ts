@@ -1,4 +1,4 @@
-import { connectModelRuntime, connectShardWorker } from '@errata/rpc';
+import { connectModelRuntime, connectShardWorker, watchFleet } from '@errata/rpc';
 import { createStore } from '@errata/store';
 import { createLogger, createRegistry, onShutdown, serveMetrics } from '@errata/telemetry';
 import { Client, Connection } from '@temporalio/client';
@@ -25,13 +25,23 @@ const connection = await Connection.connect({ address: config.TEMPORAL_ADDRESS }
 const client = new Client({ connection, namespace: config.TEMPORAL_NAMESPACE });
 const runtime = connectModelRuntime(config.MODEL_RUNTIME);
 const shards = config.SHARD_WORKERS.map(connectShardWorker);
+const metrics = createMetrics(registry);
+const fleet = watchFleet({
+  workers: shards,
+  intervalMs: config.SHARD_CHECK_INTERVAL_MS,
+  onChange(worker, up, reason) {
+    metrics.workerUp.set({ worker }, up ? 1 : 0);
+    if (reason !== 'start')
+      logger[up ? 'info' : 'warn']({ worker, up, reason }, up ? 'shard worker is up' : 'shard worker is down');
+  },
+});
 
 const worker = await Worker.create({
   connection: nativeConnection,
   namespace: config.TEMPORAL_NAMESPACE,
   taskQueue,
   ...workflowSource(),
-  activities: { ...createActivities({ store, runtime, shards, logger, metrics: createMetrics(registry) }) },
+  activities: { ...createActivities({ store, runtime, fleet, logger, metrics }) },
   maxConcurrentActivityTaskExecutions: 32,
   shutdownGraceTime: '5 seconds',
 });
@@ -45,6 +55,7 @@ onShutdown(logger, async () => {
   await running;
   await metricsServer.close();
   runtime.close();
+  fleet.close();
   for (const shard of shards) shard.close();
   await connection.close();
   await nativeConnection.close();

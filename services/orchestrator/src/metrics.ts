@@ -7,6 +7,7 @@ export interface ActivityMetrics {
   readonly targetSteps: Histogram<never>;
   readonly deltaNorm: Gauge<'stream' | 'layer'>;
   readonly perplexity: Gauge<'stream'>;
+  readonly workerUp: Gauge<'worker'>;
 }
 
 export function createMetrics(registry: Registry): ActivityMetrics {
@@ -43,6 +44,12 @@ export function createMetrics(registry: Registry): ActivityMetrics {
       name: 'errata_drift_perplexity',
       help: 'Perplexity on held-out text at the last evaluation',
       labelNames: ['stream'],
+      registers,
+    }),
+    workerUp: new Gauge({
+      name: 'errata_shard_worker_up',
+      help: 'Whether a shard worker serves (1) or others hold its shards (0)',
+      labelNames: ['worker'],
       registers,
     }),
   };

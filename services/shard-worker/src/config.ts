@@ -11,9 +11,11 @@ const schema = z.object({
   METRICS_LISTEN: address.default('127.0.0.1:0'),
   /** Name of this worker in its log lines. */
   WORKER_ID: z.string().min(1).max(100).default('shard-worker'),
-  /** What computes: native where it loads, else wasm. */
-  ERRATA_ENGINE: z.enum(['auto', 'native', 'wasm']).default('auto'),
-  /** Bytes that shards and inverse covariances may take before the least recently used are dropped. */
+  /** What computes: auto is native where it loads, else wasm; webgpu has to be asked for. */
+  ERRATA_ENGINE: z.enum(['auto', 'native', 'webgpu', 'wasm']).default('auto'),
+  /** Folder for the inversion of covariances that do not fit into memory. */
+  SHARD_SCRATCH_DIR: z.string().min(1).optional(),
+  /** Bytes that shards and inverse covariances may take: the least recently used are dropped, one that needs more is refused. */
   SHARD_MEMORY_BYTES: z.coerce.number().int().min(1_000_000).default(2_000_000_000),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });

@@ -1,3 +1,2 @@
-export { createMetrics, type ShardMetrics } from './metrics.js';
-export { createService, type ServiceParts } from './service.js';
-export { ShardCache, type ShardCacheParts, type ShardStore } from './shard-cache.js';
+export type { ShardStore } from './shard-cache.js';
+export { type RunningWorker, startWorker, type WorkerOptions } from './worker.js';

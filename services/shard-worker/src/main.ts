@@ -1,38 +1,37 @@
-import { ShardServiceService, serve } from '@errata/rpc';
 import { createStore } from '@errata/store';
 import { createLogger, createRegistry, onShutdown, serveMetrics } from '@errata/telemetry';
-import { createEngine } from '@errata/tensor';
 import { readConfig } from './config.js';
-import { createMetrics } from './metrics.js';
-import { createService } from './service.js';
-import { ShardCache } from './shard-cache.js';
+import { startWorker } from './worker.js';
 
 const config = readConfig(process.env);
 const logger = createLogger('shard-worker', config.LOG_LEVEL).child({ worker: config.WORKER_ID });
 const registry = createRegistry('shard-worker');
 const store = await createStore({ databaseUrl: config.DATABASE_URL });
-const engine = await createEngine({ prefer: config.ERRATA_ENGINE });
-if (engine.fallbackReason)
-  logger.warn({ reason: engine.fallbackReason }, 'the native engine does not load, using wasm');
-const metrics = createMetrics(registry);
-const { linalg } = engine;
-const shards = new ShardCache({ linalg, store, metrics, memoryBytes: config.SHARD_MEMORY_BYTES });
-
-const server = await serve(config.LISTEN, [
-  {
-    name: 'errata.v1.ShardService',
-    definition: ShardServiceService,
-    implementation: createService({ shards, linalg, metrics }),
-  },
-]);
+const worker = await startWorker({
+  listen: config.LISTEN,
+  store,
+  registry,
+  engine: config.ERRATA_ENGINE,
+  memoryBytes: config.SHARD_MEMORY_BYTES,
+  scratch: config.SHARD_SCRATCH_DIR ?? null,
+  onCrash: (reason) => logger.error({ reason: reason.message }, 'the engine thread ended and is started again'),
+});
+if (worker.engine.fallbackReason !== null)
+  logger.warn({ reason: worker.engine.fallbackReason }, 'the native engine does not load');
 const metricsServer = await serveMetrics(config.METRICS_LISTEN, registry);
 
 onShutdown(logger, async () => {
-  await server.stop();
+  await worker.stop();
   await metricsServer.close();
   await store.close();
 });
 logger.info(
-  { ready: true, listen: server.address, metrics: metricsServer.address, engine: engine.name },
+  {
+    ready: true,
+    listen: worker.server.address,
+    metrics: metricsServer.address,
+    engine: worker.engine.name,
+    engineDescription: worker.engine.description,
+  },
   'shard-worker is listening',
 );

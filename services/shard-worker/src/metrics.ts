@@ -11,6 +11,12 @@ export interface ShardMetrics {
   readonly inverses: Gauge;
   readonly bytes: Gauge;
   readonly deviation: Gauge;
+  readonly condition: Gauge;
+  readonly engineQueue: Gauge;
+  readonly engineCrashes: Counter;
+  readonly folds: Counter;
+  readonly refreshes: Counter;
+  readonly refreshDeviation: Gauge;
 }
 
 export function createMetrics(registry: Registry): ShardMetrics {
@@ -39,6 +45,28 @@ export function createMetrics(registry: Registry): ShardMetrics {
     deviation: new Gauge({
       name: 'errata_shard_log_deviation_max',
       help: 'Largest relative difference met between recorded factors and those their keys give',
+      registers,
+    }),
+    condition: new Gauge({
+      name: 'errata_shard_condition_number',
+      help: 'Condition number of the inverse covariance made last',
+      registers,
+    }),
+    engineQueue: new Gauge({
+      name: 'errata_shard_engine_queue_length',
+      help: 'Jobs that wait for the engine thread or run in it',
+      registers,
+    }),
+    engineCrashes: new Counter({
+      name: 'errata_shard_engine_crashes_total',
+      help: 'Times that the engine thread ended by itself and was started again',
+      registers,
+    }),
+    folds: new Counter({ name: 'errata_shard_folds_total', help: 'Folds asked for', registers }),
+    refreshes: new Counter({ name: 'errata_shard_refreshes_total', help: 'Refreshes asked for', registers }),
+    refreshDeviation: new Gauge({
+      name: 'errata_shard_refresh_deviation',
+      help: 'Relative difference that the last refresh found between C as it was and as made anew',
       registers,
     }),
   };

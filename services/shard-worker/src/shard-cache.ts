@@ -1,12 +1,14 @@
 import { ErrataError } from '@errata/contracts';
-import { FactoredState } from '@errata/rls';
 import type { StateRef } from '@errata/rpc';
 import type { Store } from '@errata/store';
-import type { LinearAlgebra } from '@errata/tensor';
+import type { Share } from '@errata/tensor';
+import type { EngineClient } from './engine-client.js';
 import { asErrataError } from './errors.js';
 import { InverseCache } from './inverse-cache.js';
 import type { ShardMetrics } from './metrics.js';
 import { Shard } from './shard.js';
+import { SharedWork } from './shared-work.js';
+import { rowsOf } from './shares.js';
 
 /** What the worker needs of the store. */
 export type ShardStore = Pick<
@@ -14,31 +16,52 @@ export type ShardStore = Pick<
   'getStream' | 'getModel' | 'lineage' | 'readEntries' | 'boundCovariance' | 'readCovariance'
 >;
 
+/** A share of a layer at a state. */
+export interface ShardTarget {
+  readonly state: StateRef;
+  readonly layer: number;
+  readonly share: Share;
+}
+
 interface Held {
   readonly shard: Shard;
-  readonly inverseKey: string;
+  releaseInverse(): void;
   /** Requests that run or wait on it. */
   users: number;
 }
 
 export interface ShardCacheParts {
-  readonly linalg: LinearAlgebra;
+  readonly engine: EngineClient;
   readonly store: ShardStore;
   readonly metrics: ShardMetrics;
-  /** Bytes to stay below as far as idle shards can be dropped. */
+  /** Bytes to stay below as far as idle shards can be dropped; one that alone needs more is refused. */
   readonly memoryBytes: number;
+  /** Folder for inversions that do not fit into memory; null for none. */
+  readonly scratch: string | null;
 }
 
 /** Shards as a cache of the log: opened when first asked for, dropped least recently used first. */
 export class ShardCache {
   /** In order of use, the oldest first. */
   readonly #held = new Map<string, Held>();
-  readonly #opening = new Map<string, Promise<void>>();
+  readonly #opening = new Map<string, SharedWork<void>>();
   readonly #inverses: InverseCache;
   #worstDeviation = 0;
+  #lastState = 0;
 
   constructor(private readonly parts: ShardCacheParts) {
-    this.#inverses = new InverseCache(parts.linalg, parts.store, parts.metrics);
+    const { engine, store, metrics, scratch, memoryBytes } = parts;
+    this.#inverses = new InverseCache({
+      engine,
+      store,
+      metrics,
+      scratch,
+      reserve: (bytes, what) => {
+        this.#checkFits(bytes, what);
+        this.#shrink(memoryBytes - bytes);
+      },
+      fits: (bytes) => bytes <= memoryBytes,
+    });
   }
 
   get size(): number {
@@ -47,44 +70,51 @@ export class ShardCache {
 
   get bytes(): number {
     let sum = this.#inverses.bytes;
-    for (const { shard } of this.#held.values()) sum += shard.state.bytes;
+    for (const { shard } of this.#held.values()) sum += shard.report.bytes;
     return sum;
   }
 
   /** Runs work on a layer at a state, alone on its shard. @throws ErrataError */
   async at<Result>(
-    target: StateRef,
-    layer: number,
+    { state, layer, share }: ShardTarget,
     signal: AbortSignal,
-    work: (state: FactoredState) => Result,
+    work: (shard: Shard) => Promise<Result>,
   ): Promise<Result> {
-    const { metrics } = this.parts;
-    const key = `${target.streamId}/${layer}`;
-    const subject = `layer ${layer} of ${target.streamId}`;
+    const { metrics, memoryBytes } = this.parts;
+    const key = `${state.streamId}/${layer}/${share.index}/${share.count}`;
+    const subject = `layer ${layer} of ${state.streamId}`;
     let held: Held | undefined;
     try {
-      held = await this.#hold(key, target.streamId, layer);
+      held = await this.#hold(key, state.streamId, layer, share, signal);
       const { shard } = held;
       const waited = metrics.waitSeconds.startTimer();
       return await shard.mutex.run(signal, async () => {
         waited();
         const caughtUp = metrics.catchUpSeconds.startTimer();
-        const { read } = await shard.catchUp(target, signal);
+        const { read } = await shard.catchUp(state, signal);
         caughtUp();
         metrics.entriesRead.inc(read);
+        this.#checkFits(shard.parts.inverse.bytes + shard.report.bytes, 'it');
         signal.throwIfAborted();
-        return work(shard.state);
+        return work(shard);
       });
     } catch (error) {
       throw asErrataError(error, subject);
     } finally {
       if (held !== undefined) held.users--;
-      this.#shrink();
+      this.#shrink(memoryBytes);
     }
   }
 
+  /** Forgets all shards and inverses: the thread they were in is gone, and the log brings them back. */
+  clear(): void {
+    this.#held.clear();
+    this.#opening.clear();
+    this.#inverses.clear();
+  }
+
   /** The open shard, with its count of users raised before anything else can run: a shard in use is never dropped. */
-  async #hold(key: string, streamId: string, layer: number): Promise<Held> {
+  async #hold(key: string, streamId: string, layer: number, share: Share, signal: AbortSignal): Promise<Held> {
     for (;;) {
       const present = this.#held.get(key);
       if (present !== undefined) {
@@ -94,60 +124,94 @@ export class ShardCache {
         return present;
       }
       let opening = this.#opening.get(key);
-      if (opening === undefined) {
-        opening = this.#open(streamId, layer)
-          .then((held) => {
-            this.#held.set(key, held);
-          })
-          .finally(() => this.#opening.delete(key));
-        this.#opening.set(key, opening);
+      if (opening === undefined || opening.abandoned) {
+        const mine: SharedWork<void> = new SharedWork(async (stop) => {
+          try {
+            const held = await this.#open(streamId, layer, share, stop);
+            if (this.#opening.get(key) === mine) this.#held.set(key, held);
+            else this.#drop(held);
+          } finally {
+            if (this.#opening.get(key) === mine) this.#opening.delete(key);
+            this.#report();
+          }
+        });
+        opening = mine;
+        this.#opening.set(key, mine);
       }
-      await opening;
+      await opening.join(signal);
     }
   }
 
-  async #open(streamId: string, layer: number): Promise<Held> {
-    const { store, linalg } = this.parts;
-    const stream = await store.getStream(streamId);
-    if (!stream.config.layers.includes(layer))
+  async #open(streamId: string, layer: number, share: Share, signal: AbortSignal): Promise<Held> {
+    const { store, engine } = this.parts;
+    const { config, modelId } = await store.getStream(streamId);
+    if (!config.layers.includes(layer))
       throw new ErrataError(
         'INVALID_REQUEST',
-        `layer ${layer} is not edited by ${streamId}; its layers are ${stream.config.layers.join(', ')}`,
+        `layer ${layer} is not edited by ${streamId}; its layers are ${config.layers.join(', ')}`,
       );
-    const [model, covariance] = await Promise.all([
-      store.getModel(stream.modelId),
-      store.boundCovariance(streamId, layer),
-    ]);
+    const [model, covariance] = await Promise.all([store.getModel(modelId), store.boundCovariance(streamId, layer)]);
     if (covariance === null)
       throw new ErrataError(
         'NOT_READY',
         `layer ${layer} of ${streamId} has no covariance yet: prepare the stream first`,
       );
-    const { key, inverse } = await this.#inverses.acquire(stream.config, covariance);
-    const state = new FactoredState(linalg, inverse, model.hiddenSize);
-    return { shard: new Shard(streamId, layer, state, store), inverseKey: key, users: 0 };
-  }
-
-  #drop(key: string, held: Held): void {
-    this.#held.delete(key);
-    held.shard.state.dispose();
-    this.#inverses.release(held.inverseKey);
-  }
-
-  #shrink(): void {
-    const { metrics, memoryBytes } = this.parts;
-    while (this.bytes > memoryBytes) {
-      const idle = [...this.#held].find(([, { users }]) => users === 0);
-      if (idle !== undefined) this.#drop(...idle);
-      else if (!this.#inverses.evictOne()) break;
-      while (this.bytes > memoryBytes && this.#inverses.evictOne());
+    const outputs = model.hiddenSize;
+    if (share.count > outputs)
+      throw new ErrataError('INVALID_REQUEST', `${outputs} output rows cannot be split into ${share.count} shares`);
+    const { inverse, report, release } = await this.#inverses.acquire(config, covariance, share, signal);
+    try {
+      const state = ++this.#lastState;
+      const rows = rowsOf(outputs, share);
+      const { batchSize } = config;
+      const opened = await engine.run('openState', { state, inverse, outputs, rows, batch: batchSize }, { signal });
+      const inputs = covariance.dimension;
+      const shard = new Shard(
+        { streamId, layer, share, inputs, outputs, batchSize, inverse: report, state, engine, store },
+        opened,
+      );
+      return { shard, releaseInverse: release, users: 0 };
+    } catch (error) {
+      release();
+      throw error;
     }
+  }
+
+  #drop({ shard, releaseInverse }: Held): void {
+    // Fails only when the thread ends, and the state with it.
+    this.parts.engine.run('closeState', { state: shard.parts.state }).catch(() => undefined);
+    releaseInverse();
+  }
+
+  #checkFits(bytes: number, what: string): void {
+    const { memoryBytes, scratch } = this.parts;
+    if (bytes > memoryBytes)
+      throw new ErrataError(
+        'OUT_OF_MEMORY',
+        `${what} needs ${bytes} bytes and SHARD_MEMORY_BYTES is ${memoryBytes}: spread the layer over more row shards or raise the limit${scratch === null ? '; SHARD_SCRATCH_DIR lets inversions use the disk' : ''}`,
+      );
+  }
+
+  #shrink(limit: number): void {
+    while (this.bytes > limit) {
+      const idle = [...this.#held].find(([, { users }]) => users === 0);
+      if (idle !== undefined) {
+        this.#held.delete(idle[0]);
+        this.#drop(idle[1]);
+      } else if (!this.#inverses.evictOne()) break;
+      while (this.bytes > limit && this.#inverses.evictOne());
+    }
+    this.#report();
+  }
+
+  #report(): void {
+    const { metrics } = this.parts;
     metrics.shards.set(this.#held.size);
     metrics.inverses.set(this.#inverses.size);
     metrics.bytes.set(this.bytes);
     for (const { shard } of this.#held.values())
-      if (shard.state.deviation > this.#worstDeviation) {
-        this.#worstDeviation = shard.state.deviation;
+      if (shard.report.deviation > this.#worstDeviation) {
+        this.#worstDeviation = shard.report.deviation;
         metrics.deviation.set(this.#worstDeviation);
       }
   }

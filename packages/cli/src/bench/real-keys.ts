@@ -105,9 +105,7 @@ async function inputsOf(
 
 /** Positions, the sink counted, of tokens that the next token does not continue. */
 function wordEnds(model: Model, ids: readonly number[]): number[] {
-  return ids.flatMap((_, i) =>
-    i + 1 < ids.length && /^\s/.test(model.tokenizer.decode([ids[i + 1]])) ? [i + 1] : [],
-  );
+  return ids.flatMap((_, i) => (i + 1 < ids.length && /^\s/.test(model.tokenizer.decode([ids[i + 1]])) ? [i + 1] : []));
 }
 
 function* sequences(model: Model): Generator<number[]> {

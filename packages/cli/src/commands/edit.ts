@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { text as readAll } from 'node:stream/consumers';
 import { type EditDraft, type ErrataClient, toNdjson } from '@errata/client';
-import type { Edit, Stream } from '@errata/contracts';
-import type { Command } from 'commander';
+import { type Edit, limits, type Stream } from '@errata/contracts';
+import { type Command, InvalidArgumentError } from 'commander';
 import { type CliContext, type ContextOf, findStream, fromHere, streamOption } from '../context.js';
 import { UsageError } from '../failure.js';
 import { bar } from '../start/output.js';
@@ -18,6 +18,7 @@ interface EditOptions {
   neighbour: string[];
   source?: string;
   tag: string[];
+  importance?: number;
   key?: string;
   wait: boolean;
 }
@@ -38,6 +39,7 @@ export function addEdit(program: Command, contextOf: ContextOf): void {
     .option('--neighbour <text>', 'prompt whose answer must not move (repeatable)', collect, [])
     .option('--source <text>', 'where the correction comes from')
     .option('--tag <tag>', 'tag (repeatable)', collect, [])
+    .option('--importance <weight>', 'what the edit counts against others, 0.01 to 100 (default 1)', importanceOf)
     .option('--key <key>', 'Idempotency-Key: the same key and edits are stored once')
     .option('--no-wait', 'return when the edits are stored, not when they are verified')
     .addHelpText(
@@ -73,6 +75,14 @@ export function addEdit(program: Command, contextOf: ContextOf): void {
     });
 }
 
+function importanceOf(value: string): number {
+  const { least, most } = limits.importance;
+  const importance = Number(value);
+  if (value.trim() === '' || !(importance >= least && importance <= most))
+    throw new InvalidArgumentError(`A number from ${least} to ${most} is needed.`);
+  return importance;
+}
+
 async function editsOf(
   file: string | undefined,
   options: EditOptions,
@@ -80,8 +90,10 @@ async function editsOf(
 ): Promise<string | Uint8Array<ArrayBuffer>> {
   const byFlags = options.prompt !== undefined || options.target !== undefined || options.subject !== undefined;
   if (byFlags && file !== undefined) throw new UsageError('give either a file or --prompt and --target, not both');
+  if (!byFlags && options.importance !== undefined)
+    throw new UsageError('--importance goes with --prompt and --target; in a file, write "importance" into the lines');
   if (byFlags) {
-    const { prompt, subject, target, paraphrase, neighbour, source, tag } = options;
+    const { prompt, subject, target, paraphrase, neighbour, source, tag, importance } = options;
     if (prompt === undefined || target === undefined) throw new UsageError('an edit needs both --prompt and --target');
     const edit: EditDraft = {
       prompt,
@@ -91,6 +103,7 @@ async function editsOf(
       tags: tag,
       ...(subject !== undefined && { subject }),
       ...(source !== undefined && { source }),
+      ...(importance !== undefined && { importance }),
     };
     return toNdjson([edit]);
   }

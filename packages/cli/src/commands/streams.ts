@@ -1,7 +1,17 @@
-import { ErrataError } from '@errata/contracts';
-import type { Command } from 'commander';
+import { type CreateStreamRequest, ErrataError } from '@errata/contracts';
+import { type Command, Option } from 'commander';
 import { type ContextOf, findStream, streamOption } from '../context.js';
 import { streamsTable } from '../tables.js';
+import { wholeNumber } from './edits.js';
+
+interface CreateOptions {
+  model?: string;
+  name?: string;
+  layers?: string;
+  rowShards?: number;
+  forgetting?: number;
+  conditioning?: 'refuse' | 'raise-lambda';
+}
 
 /** `errata streams`, `errata streams create|pause|resume`. */
 export function addStreams(program: Command, contextOf: ContextOf): void {
@@ -24,15 +34,30 @@ export function addStreams(program: Command, contextOf: ContextOf): void {
     .option('-m, --model <model>', 'name or id of the model (default: the only one)')
     .option('-n, --name <name>', 'name of the stream (default: made from the model’s)')
     .option('--layers <layers>', 'edited layers with commas between, in place of the preset’s')
+    .option('--row-shards <count>', 'over how many shard workers each layer is spread', wholeNumber)
+    .option('--forgetting <factor>', 'weight of earlier edits at each step, 0.9 to 1', Number)
+    .addOption(
+      new Option('--conditioning <policy>', 'what becomes of a layer too ill-conditioned to be inverted').choices([
+        'refuse',
+        'raise-lambda',
+      ]),
+    )
     .addHelpText('after', '\nExample:\n  errata streams create --name facts')
-    .action(async (options: { model?: string; name?: string; layers?: string }, command: Command) => {
+    .action(async (options: CreateOptions, command: Command) => {
       const context = contextOf(command);
       const client = await context.client();
+      const { rowShards, forgetting, conditioning } = options;
+      const config: CreateStreamRequest['config'] = {
+        ...(options.layers !== undefined && { layers: options.layers.split(',').map(Number) }),
+        ...(rowShards !== undefined && { rowShards }),
+        ...(forgetting !== undefined && { forgetting }),
+        ...(conditioning !== undefined && { conditioning }),
+      };
       const stream = await client.createStream(
         {
           model: options.model ?? (await onlyModel(client.listModels(context))),
           ...(options.name !== undefined && { name: options.name }),
-          ...(options.layers !== undefined && { config: { layers: options.layers.split(',').map(Number) } }),
+          ...(Object.keys(config).length > 0 && { config }),
         },
         context,
       );

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -120,6 +120,90 @@ describe('a running stack', () => {
       const edits = await client.waitForEdits(stream.id, submitted.edits);
       expect(statuses(edits)).toEqual(['verified', 'verified', 'verified', 'verified']);
       await expectWhole(stream.id, edits);
+    },
+    5 * minutes,
+  );
+
+  const events = async (streamId: string, kind: string) =>
+    (await client.listEvents(streamId)).filter((event) => event.kind === kind);
+  /** Lines of the orchestrator's log about workers that came and went. */
+  const changesOf = (worker: string) =>
+    readFileSync(join(stack.logDir, 'orchestrator.log'), 'utf8')
+      .split('\n')
+      .filter((line) => line.includes('"msg":"shard worker is') && line.includes(`"worker":"${worker}"`))
+      .map((line) => (JSON.parse(line) as { up: boolean }).up);
+  const isUp = async (worker: string) => {
+    const page = await (await fetch(stack.metrics.orchestrator)).text();
+    const line = page.split('\n').find((one) => one.startsWith('errata_shard_worker_up') && one.includes(worker));
+    return line?.endsWith(' 1') ?? false;
+  };
+  /** Shards that each worker opened or caught up, from its own metrics. */
+  const requests = async (name: string) => {
+    const page = await (await fetch(stack.metrics[name])).text();
+    return page
+      .split('\n')
+      .filter((line) => line.startsWith('errata_shard_request_duration_seconds_count') && line.includes('"apply"'))
+      .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
+  };
+
+  /** Does something while a process is gone. */
+  const without = async <Result>(name: string, work: () => Promise<Result>): Promise<Result> => {
+    await stack.takeDown(name);
+    try {
+      return await work();
+    } finally {
+      await stack.bringBack(name);
+    }
+  };
+
+  test(
+    'edits go on with one of two shard workers, nothing is lost, and shards return to the other',
+    async () => {
+      const [first] = stack.shardWorkers;
+      const stream = await newStream();
+      const start = await client.submitEdits(stream.id, fourTowns.slice(0, 2));
+      await client.waitForEdits(stream.id, start.edits);
+      const middle = await client.submitEdits(stream.id, fourTowns.slice(2));
+      await until(async () => (await client.listEdits(stream.id, { status: 'resolved' })).edits.length > 0);
+      const edits = await without('shard-worker-1', async () => {
+        const settled = await client.waitForEdits(stream.id, [...start.edits, ...middle.edits]);
+        expect(statuses(settled)).toEqual(['verified', 'verified', 'verified', 'verified']);
+        expect(await isUp(first)).toBe(false);
+        await expectWhole(stream.id, settled);
+        return settled;
+      });
+      await until(() => isUp(first));
+      expect(changesOf(first).slice(-2)).toEqual([false, true]);
+      expect(await requests('shard-worker-1')).toBe(0);
+      const last = await client.submitEdits(stream.id, [town('Harrowgate Mills', 'Vienna')]);
+      const all = [...edits, ...(await client.waitForEdits(stream.id, last.edits))];
+      expect(statuses(all).at(-1)).toBe('verified');
+      expect(await requests('shard-worker-1')).toBeGreaterThan(0);
+      await expectWhole(stream.id, all);
+    },
+    5 * minutes,
+  );
+
+  test(
+    'a layer spread over two workers: edits are written, weighed, taken out and outlive the loss of either',
+    async () => {
+      const stream = await newStream({ rowShards: 2 });
+      const weighed = fourTowns.map((edit, i) => ({ ...edit, importance: [1, 2, 1, 1][i] }));
+      const submitted = await client.submitEdits(stream.id, weighed);
+      await until(async () => (await client.getStream(stream.id)).head > 0);
+      const edits = await without('shard-worker-2', () => client.waitForEdits(stream.id, submitted.edits));
+      expect(edits.map((edit) => edit.importance)).toEqual([1, 2, 1, 1]);
+      expect(statuses(edits)).toEqual(['verified', 'verified', 'verified', 'verified']);
+      await until(() => isUp(stack.shardWorkers[1]));
+      await expectWhole(stream.id, edits);
+      const [prepared] = await events(stream.id, 'prepared');
+      expect(prepared.detail.layers).toHaveLength(stream.config.layers.length);
+
+      await client.revoke(stream.id, [edits[1].id]);
+      const log = await client.verify(stream.id, { deep: true });
+      expect(log.deep?.every((layer) => layer.survivingColumns === 3 && layer.weightError < 1e-5)).toBe(true);
+      const drift = await client.getDrift(stream.id);
+      expect(drift.layers.every((layer) => layer.deltaNorm > 0 && layer.deltaNorm <= layer.deltaBound)).toBe(true);
     },
     5 * minutes,
   );

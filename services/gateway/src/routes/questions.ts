@@ -5,6 +5,7 @@ import {
   ErrataError,
   evaluationSchema,
   type LayerDrift,
+  layerDrift,
   listBatchesResponseSchema,
   listEventsResponseSchema,
   type Stream,
@@ -87,9 +88,7 @@ export function questionRoutes(deps: GatewayDeps): Route[] {
       handler: async ({ params, signal }) => {
         const stream = await deps.store.getStream(params.stream);
         requirePrepared(stream);
-        const layers = await Promise.all(
-          stream.config.layers.map((layer, position) => driftOf(deps, stream, layer, position, signal)),
-        );
+        const layers = await Promise.all(stream.config.layers.map((layer) => driftOf(deps, stream, layer, signal)));
         return { json: { seq: stream.head, layers } };
       },
     }),
@@ -144,26 +143,10 @@ export function requirePrepared(stream: Stream): void {
     throw new ErrataError('NOT_READY', `The stream ${stream.id} is still preparing: ${stream.statusDetail ?? 'wait'}`);
 }
 
-async function driftOf(
-  deps: GatewayDeps,
-  stream: Stream,
-  layer: number,
-  position: number,
-  signal: AbortSignal,
-): Promise<LayerDrift> {
+async function driftOf(deps: GatewayDeps, stream: Stream, layer: number, signal: AbortSignal): Promise<LayerDrift> {
   const state = { streamId: stream.id, seq: stream.head, staged: [] };
-  const stats = await askShard(deps, stream.id, position, (shard) =>
-    shard.stats({ state, layer }, { timeoutMs: statsTimeoutMs, signal }),
+  const measured = await askShard(deps, stream, layer, (shard, peers) =>
+    shard.stats({ state, layer, peers }, { timeoutMs: statsTimeoutMs, signal }),
   );
-  return {
-    layer,
-    rank: stats.rank,
-    deltaNorm: stats.deltaNorm,
-    deltaBound: stats.deltaBound,
-    anchorDeviation: stats.anchorDeviation,
-    effectiveRank: stats.effectiveRank,
-    spectralNorm: stats.spectralNorm,
-    conditionEstimate: stats.conditionEstimate,
-    information: stats.information,
-  };
+  return layerDrift(layer, measured);
 }

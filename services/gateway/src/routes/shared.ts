@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { ErrataError } from '@errata/contracts';
-import { placeShard } from '@errata/rpc';
+import { ErrataError, type Stream } from '@errata/contracts';
+import type { Placement } from '@errata/rpc';
 import type { Idempotency } from '@errata/store';
-import type { GatewayDeps, Log } from '../deps.js';
+import type { GatewayDeps, Log, ShardReader } from '../deps.js';
 
 /**
  * Wakes a stream's workflow after a commit. A failure is logged and counted, not reported: the edits are stored, and
@@ -23,28 +23,36 @@ export function idempotencyOf(key: string | null, operation: string, body: unkno
   return { key, bodyHash };
 }
 
-type Shard = GatewayDeps['shards'][number];
+/** A worker to ask about a layer, and the addresses of the others that hold shards of it. */
+type Ask<Result> = (owner: ShardReader, peers: readonly string[]) => Promise<Result>;
 
 /**
- * Asks a shard worker about the layer at `position` of the stream's edited layers, starting with its owner and going to the next when one cannot be reached: each is
- * a cache of the log, so any can answer.
+ * Asks the shard workers of an edited layer; when one of them turns out to be down, those that stand in for it: each is a
+ * cache of the log, so any can answer.
+ * @throws NOT_READY when none is left
  */
 export async function askShard<Result>(
-  { shards }: Pick<GatewayDeps, 'shards'>,
-  streamId: string,
-  position: number,
-  ask: (shard: Shard) => Promise<Result>,
+  { fleet }: Pick<GatewayDeps, 'fleet'>,
+  stream: Pick<Stream, 'id' | 'config'>,
+  layer: number,
+  ask: Ask<Result>,
 ): Promise<Result> {
-  let last: unknown = new ErrataError('NOT_READY', 'No shard worker is configured: set SHARD_WORKERS');
-  for (let k = 0; k < shards.length; k++) {
+  const { layers, rowShards } = stream.config;
+  let placement = fleet.place(stream.id, layers.indexOf(layer), rowShards);
+  for (;;) {
     try {
-      return await ask(placeShard(streamId, position + k, shards));
+      return await fleet.watch(placement, ({ owner, peers }) => ask(owner, peers));
     } catch (error) {
       if (!(error instanceof ErrataError) || error.code !== 'NOT_READY') throw error;
-      last = error;
+      const next = fleet.place(stream.id, layers.indexOf(layer), rowShards);
+      if (holders(next) === holders(placement)) throw error;
+      placement = next;
     }
   }
-  throw last;
+}
+
+function holders({ owner, peers }: Placement<ShardReader>): string {
+  return [owner.address, ...peers].join();
 }
 
 /** The position that a request means: a seq of the log, a checkpoint's, or the head. */

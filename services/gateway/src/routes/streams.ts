@@ -120,7 +120,8 @@ async function registerServedModel(deps: GatewayDeps): Promise<Error | null> {
 
 function configFor(deps: GatewayDeps, model: Model, overrides: Partial<EditorConfig>): EditorConfig {
   const preset = deps.presetFor(model);
-  const missing = preset ? [] : Object.keys(editorConfigSchema.shape).filter((field) => !(field in overrides));
+  const needed = Object.entries(editorConfigSchema.shape).filter(([, schema]) => !schema.safeParse(undefined).success);
+  const missing = preset ? [] : needed.map(([field]) => field).filter((field) => !(field in overrides));
   if (missing.length > 0)
     throw invalid(
       'body',

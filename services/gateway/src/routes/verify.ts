@@ -48,19 +48,18 @@ async function verifyDeep(deps: GatewayDeps, stream: Stream, signal: AbortSignal
   const callLimits = { timeoutMs: deepTimeoutMs, signal };
   const layers: DeepLayer[] = [];
   // One after the other: each layer is recomputed with dense fp64 matrices, and memory is the limit of a worker.
-  for (const [position, layer] of stream.config.layers.entries())
+  for (const layer of stream.config.layers)
     layers.push(
-      await askShard(deps, stream.id, position, async (shard) => {
-        const found = await shard.verify({ state, layer }, callLimits);
-        const hash = createHash('sha256');
-        for await (const { chunk } of shard.materialize({ state, layer }, callLimits))
-          if (chunk) hash.update(chunk.data);
+      await askShard(deps, stream, layer, async (shard, peers) => {
+        const found = await shard.verify({ state, layer, peers }, callLimits);
+        const { data } = await shard.materialize({ state, layer, peers }, callLimits);
+        const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
         return {
           layer,
           weightError: found.weightError,
           covarianceError: found.covarianceError,
           survivingColumns: found.survivingColumns,
-          deltaSha256: hash.digest('hex'),
+          deltaSha256: createHash('sha256').update(bytes).digest('hex'),
         };
       }),
     );

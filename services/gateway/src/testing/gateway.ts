@@ -1,11 +1,4 @@
-import {
-  type Checkpoint,
-  type EditorConfig,
-  ErrataError,
-  type HeadChange,
-  headChange,
-  type Model,
-} from '@errata/contracts';
+import { type Checkpoint, type EditorConfig, type HeadChange, headChange, type Model } from '@errata/contracts';
 import { createStore, type Store } from '@errata/store';
 import { startTestDatabase } from '@errata/store/testing';
 import type { RequestHandler } from 'express';
@@ -13,6 +6,7 @@ import { Registry } from 'prom-client';
 import { createApp } from '../app.js';
 import type { GatewayDeps, WorkflowGateway } from '../deps.js';
 import { listen } from '../server.js';
+import { testFleet } from './shards.js';
 
 export const model: Model = {
   id: 'a'.repeat(64),
@@ -105,6 +99,7 @@ export async function startTestGateway(overrides: Partial<GatewayDeps> = {}): Pr
   const generated: TestGateway['generated'] = [];
   const logged: TestGateway['logged'] = [];
   const note = (level: string) => (fields: object, message: string) => void logged.push({ level, fields, message });
+  const fleet = testFleet();
   const app = createApp({
     store,
     workflows,
@@ -119,34 +114,7 @@ export async function startTestGateway(overrides: Partial<GatewayDeps> = {}): Pr
         return { texts: request.prompts.map(() => ' Paris') };
       },
     },
-    shards: [
-      {
-        address: 'down:1',
-        stats: async () => Promise.reject(new ErrataError('NOT_READY', 'down')),
-        verify: async () => Promise.reject(new ErrataError('NOT_READY', 'down')),
-        async *materialize() {
-          yield await Promise.reject(new ErrataError('NOT_READY', 'down'));
-        },
-      },
-      {
-        address: 'up:1',
-        stats: async ({ layer }) => ({
-          deltaNorm: layer,
-          deltaBound: 2 * layer,
-          anchorDeviation: 0,
-          rank: 1,
-          effectiveRank: 1,
-          conditionEstimate: 10,
-          information: 0.5,
-          spectralNorm: 1,
-        }),
-        verify: async () => ({ weightError: 1e-7, covarianceError: 2e-7, survivingColumns: 3 }),
-        async *materialize({ layer }) {
-          for (const text of ['ab', 'c'])
-            yield { chunk: { layer, rows: 1, columns: 1, offset: 0, data: Buffer.from(text) } };
-        },
-      },
-    ],
+    fleet,
     presetFor: ({ name }) => (name === model.name ? preset : null),
     log: { debug: () => {}, info: () => {}, warn: note('warn'), error: note('error') },
     registry: new Registry(),
@@ -163,6 +131,7 @@ export async function startTestGateway(overrides: Partial<GatewayDeps> = {}): Pr
     logged,
     async stop() {
       await server.stop();
+      fleet.close();
       await store.close();
       await database.stop();
     },

@@ -1,5 +1,5 @@
 import { type EditorConfig, ErrataError, type Stream } from '@errata/contracts';
-import { type ModelRuntime, placeShard, type ShardWorker } from '@errata/rpc';
+import type { Fleet, ModelRuntime, Placement, ShardWorker } from '@errata/rpc';
 import type { Store } from '@errata/store';
 import type { Logger } from '@errata/telemetry';
 import type { ActivityMetrics } from '../metrics.js';
@@ -8,7 +8,7 @@ import type { ActivityMetrics } from '../metrics.js';
 export interface Dependencies {
   readonly store: Store;
   readonly runtime: ModelRuntime;
-  readonly shards: readonly ShardWorker[];
+  readonly fleet: Fleet<ShardWorker>;
   readonly logger: Logger;
   readonly metrics: ActivityMetrics;
 }
@@ -20,15 +20,24 @@ export const runtimeTimeoutMs = 10 * 60_000;
 /** Longest target search or covariance of one call. */
 export const longTimeoutMs = 5 * 3_600_000;
 
-/** The worker that owns a layer's shard, and the epoch under which it may write. */
+/** Where the shards of a layer are now, for reading. @throws NOT_READY when no worker is up */
+export function placeLayer({ fleet }: Dependencies, stream: Stream, layer: number): Placement<ShardWorker> {
+  return fleet.place(stream.id, layerIndex(stream, layer), stream.config.rowShards);
+}
+
+/**
+ * Where the shards of a layer are now, and the epoch under which they may write: it grows when any of them has moved, so
+ * that whoever still works on the earlier placement is refused by the log.
+ */
 export async function acquireShard(
-  { store, shards }: Dependencies,
+  dependencies: Dependencies,
   stream: Stream,
   layer: number,
-): Promise<{ worker: ShardWorker; epoch: number }> {
-  const worker = placeShard(stream.id, stream.config.layers.indexOf(layer), shards);
-  const { epoch } = await store.acquireShard(stream.id, layer, worker.address);
-  return { worker, epoch };
+): Promise<{ placement: Placement<ShardWorker>; epoch: number }> {
+  const placement = placeLayer(dependencies, stream, layer);
+  const holders = [placement.owner.address, ...placement.peers].join(',');
+  const { epoch } = await dependencies.store.acquireShard(stream.id, layer, holders);
+  return { placement, epoch };
 }
 
 /** The configuration as model-runtime takes it. */

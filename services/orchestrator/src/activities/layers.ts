@@ -1,5 +1,5 @@
 import { ErrataError } from '@errata/contracts';
-import { type DenseMatrix, decodeTensor, encodeTensor, type UpdateStats } from '@errata/rpc';
+import { type DenseMatrix, decodeTensor, type LayerUpdate } from '@errata/rpc';
 import type { Matrix } from '@errata/store';
 import {
   acquireShard,
@@ -11,6 +11,7 @@ import {
   shardTimeoutMs,
 } from './context.js';
 import { editText, parentState } from './resolve.js';
+import { weightsOf } from './weights.js';
 
 /** Writes one layer of a batch: keys and residual from the model, factors from the shard, the entry into the log. */
 export async function applyLayer(
@@ -20,7 +21,7 @@ export async function applyLayer(
   layer: number,
   signal: AbortSignal,
 ): Promise<{ keysSeconds: number; updateSeconds: number }> {
-  const { store, runtime, metrics } = dependencies;
+  const { store, runtime, fleet, metrics } = dependencies;
   const staged = await store.stagedLayers(streamId, seq);
   if (staged.includes(layer)) return { keysSeconds: 0, updateSeconds: 0 };
   const stream = await store.getStream(streamId);
@@ -44,26 +45,13 @@ export async function applyLayer(
   const keysSeconds = secondsSince(start);
 
   start = performance.now();
-  const { worker, epoch } = await acquireShard(dependencies, stream, layer);
-  const update = await worker.apply(
-    { state: parentState(stream, batch), layer, epoch, keys: encodeTensor(keys), residual: encodeTensor(residual) },
-    { timeoutMs: shardTimeoutMs, signal },
+  const { placement, epoch } = await acquireShard(dependencies, stream, layer);
+  const state = parentState(stream, batch);
+  const weights = weightsOf(stream, seq, batch.edits);
+  const update = await fleet.watch(placement, ({ owner, peers }) =>
+    owner.apply({ state, layer, epoch, keys, residual, weights, peers }, { timeoutMs: shardTimeoutMs, signal }),
   );
-  await store.stageEntry(
-    {
-      streamId,
-      seq,
-      layer,
-      sign: 1,
-      keys,
-      g: decodeTensor(update.g, 'g'),
-      b: decodeTensor(update.b, 'b'),
-      rDiagonal: update.stats?.rDiagonal ?? [],
-      stats: numbers(update.stats),
-      configHash: stream.configHash,
-    },
-    epoch,
-  );
+  await store.stageEntry({ streamId, seq, layer, sign: 1, configHash: stream.configHash, ...recorded(update) }, epoch);
   const updateSeconds = secondsSince(start);
   metrics.layerSeconds.observe({ step: 'keys' }, keysSeconds);
   metrics.layerSeconds.observe({ step: 'update' }, updateSeconds);
@@ -78,31 +66,17 @@ export async function revokeLayer(
   layer: number,
   signal: AbortSignal,
 ): Promise<{ updateSeconds: number }> {
-  const { store } = dependencies;
+  const { store, fleet } = dependencies;
   if ((await store.stagedLayers(streamId, seq)).includes(layer)) return { updateSeconds: 0 };
   const start = performance.now();
   const stream = await store.getStream(streamId);
   const batch = await store.getClaimedBatch(streamId, seq);
-  const { worker, epoch } = await acquireShard(dependencies, stream, layer);
-  const update = await worker.revoke(
-    { state: parentState(stream, batch), layer, epoch, columns: batch.columns.map((column) => ({ ...column })) },
-    { timeoutMs: shardTimeoutMs, signal },
+  const { placement, epoch } = await acquireShard(dependencies, stream, layer);
+  const state = parentState(stream, batch);
+  const update = await fleet.watch(placement, ({ owner, peers }) =>
+    owner.revoke({ state, layer, epoch, columns: batch.columns, peers }, { timeoutMs: shardTimeoutMs, signal }),
   );
-  await store.stageEntry(
-    {
-      streamId,
-      seq,
-      layer,
-      sign: -1,
-      keys: decodeTensor(update.keys, 'keys'),
-      g: decodeTensor(update.g, 'g'),
-      b: decodeTensor(update.b, 'b'),
-      rDiagonal: update.stats?.rDiagonal ?? [],
-      stats: numbers(update.stats),
-      configHash: stream.configHash,
-    },
-    epoch,
-  );
+  await store.stageEntry({ streamId, seq, layer, sign: -1, configHash: stream.configHash, ...recorded(update) }, epoch);
   return { updateSeconds: secondsSince(start) };
 }
 
@@ -120,8 +94,8 @@ function spread(targets: Matrix, hidden: DenseMatrix, layersLeft: number): Dense
   };
 }
 
-function numbers(stats: UpdateStats | undefined): Record<string, number> {
-  if (!stats) return {};
-  const { keyNorm, residualNorm, updateNorm, lambdaMin, seconds } = stats;
-  return { keyNorm, residualNorm, updateNorm, lambdaMin, seconds };
+/** What an update leaves in the log: its keys are those of the shard, scaled by the root of their weights. */
+function recorded({ keys, g, b, stats }: LayerUpdate) {
+  const { rDiagonal, keyNorm, residualNorm, updateNorm, lambdaMin, seconds } = stats;
+  return { keys, g, b, rDiagonal, stats: { keyNorm, residualNorm, updateNorm, lambdaMin, seconds } };
 }

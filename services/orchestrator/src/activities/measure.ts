@@ -1,7 +1,7 @@
-import type { EditEvaluation, Evaluation, LayerDrift, Stream } from '@errata/contracts';
+import { type EditEvaluation, type Evaluation, type LayerDrift, layerDrift, type Stream } from '@errata/contracts';
 import type { CallLimits, StateRef } from '@errata/rpc';
 import type { EditOutcome } from '@errata/store';
-import { acquireShard, type Dependencies, runtimeTimeoutMs, shardTimeoutMs } from './context.js';
+import { type Dependencies, placeLayer, runtimeTimeoutMs, shardTimeoutMs } from './context.js';
 import { answerLength, continuation, generateBySize, says, shown } from './probes.js';
 
 /** Asks the edited model for every edit of a committed batch; those it answers with their target become `verified`. */
@@ -35,7 +35,7 @@ export async function verifyBatch(
 }
 
 /** Drift of every edited layer at a position. */
-export async function layerDrift(
+export async function driftOf(
   dependencies: Dependencies,
   stream: Stream,
   seq: number,
@@ -44,8 +44,11 @@ export async function layerDrift(
   const state: StateRef = { streamId: stream.id, seq, staged: [] };
   return Promise.all(
     stream.config.layers.map(async (layer) => {
-      const { worker } = await acquireShard(dependencies, stream, layer);
-      return { layer, ...(await worker.stats({ state, layer }, { timeoutMs: shardTimeoutMs, signal })) };
+      const placement = placeLayer(dependencies, stream, layer);
+      const measured = await dependencies.fleet.watch(placement, ({ owner, peers }) =>
+        owner.stats({ state, layer, peers }, { timeoutMs: shardTimeoutMs, signal }),
+      );
+      return layerDrift(layer, measured);
     }),
   );
 }
@@ -58,7 +61,7 @@ export async function measureDrift(
   signal: AbortSignal,
 ): Promise<void> {
   const stream = await dependencies.store.getStream(streamId);
-  const drift = await layerDrift(dependencies, stream, seq, signal);
+  const drift = await driftOf(dependencies, stream, seq, signal);
   await dependencies.store.saveBatchDrift(streamId, seq, drift);
   for (const layer of drift)
     dependencies.metrics.deltaNorm.set({ stream: stream.name, layer: String(layer.layer) }, layer.deltaNorm);
@@ -99,7 +102,7 @@ export async function evaluate(
     limits,
   );
   const perplexityAfter = (await runtime.perplexity({ state: after }, limits)).perplexity;
-  const drift = await layerDrift(dependencies, stream, evaluation.seq, signal);
+  const drift = await driftOf(dependencies, stream, evaluation.seq, signal);
 
   const pairScores = scored.slice(edits.length);
   const targetWins = () => {

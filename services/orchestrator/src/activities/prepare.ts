@@ -1,8 +1,12 @@
-import { ErrataError } from '@errata/contracts';
+import { ErrataError, type LayerPreparation, type Stream } from '@errata/contracts';
 import { TensorAssembler } from '@errata/rpc';
-import { type Dependencies, longTimeoutMs } from './context.js';
+import { type Dependencies, longTimeoutMs, placeLayer } from './context.js';
 
-/** Binds a covariance to every edited layer, computing those that no stream on this model has needed yet. */
+/**
+ * Binds a covariance to every edited layer, computing those that no stream on this model has needed yet, and has the
+ * inverse covariances made.
+ * @throws ILL_CONDITIONED naming the layers whose covariance cannot be inverted
+ */
 export async function prepareStream(dependencies: Dependencies, streamId: string, signal: AbortSignal): Promise<void> {
   const { store, logger } = dependencies;
   const stream = await store.getStream(streamId);
@@ -18,7 +22,48 @@ export async function prepareStream(dependencies: Dependencies, streamId: string
     logger.info({ streamId, layers: missing, tokens }, 'computing covariances');
     await computeCovariances(dependencies, streamId, stream.modelId, missing, tokens, signal);
   }
-  await store.setStreamStatus(streamId, 'ready');
+  await store.finishPreparation(streamId, await prepareLayers(dependencies, stream, signal));
+}
+
+/** Opens the shards of every layer, those of different workers side by side. */
+async function prepareLayers(
+  dependencies: Dependencies,
+  stream: Stream,
+  signal: AbortSignal,
+): Promise<LayerPreparation[]> {
+  const { store, fleet, logger } = dependencies;
+  const state = { streamId: stream.id, seq: stream.head, staged: [] };
+  const { layers } = stream.config;
+  let done = 0;
+  const report = () =>
+    store.setStreamStatus(stream.id, 'preparing', `inverse covariances: ${done} of ${layers.length} layers`);
+  await report();
+  const results = await Promise.allSettled(
+    layers.map(async (layer): Promise<LayerPreparation> => {
+      const placement = placeLayer(dependencies, stream, layer);
+      const found = await fleet.watch(placement, ({ owner, peers }) =>
+        owner.prepare({ state, layer, peers }, { timeoutMs: longTimeoutMs, signal }),
+      );
+      done++;
+      await report();
+      const { condition, lambda, requestedLambda, precision } = found;
+      if (lambda !== requestedLambda)
+        logger.warn({ streamId: stream.id, layer, condition, lambda, requestedLambda }, 'λ was raised');
+      return { layer, condition, lambda, requestedLambda, precision };
+    }),
+  );
+  const failures = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
+  const refusals = failures.filter(
+    (error): error is ErrataError => error instanceof ErrataError && error.code === 'ILL_CONDITIONED',
+  );
+  if (refusals.length > 0)
+    throw new ErrataError(
+      'ILL_CONDITIONED',
+      `${refusals.map((refusal) => refusal.message).join('; ')}. Make a stream with "conditioning": "raise-lambda", a larger lambda or more covarianceTokens`,
+      { cause: refusals[0] },
+    );
+  if (failures.length > 0) throw failures[0];
+  return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
 }
 
 async function computeCovariances(

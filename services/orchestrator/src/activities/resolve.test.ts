@@ -15,12 +15,13 @@ const edit = (id: string, paraphrase: string) =>
     subject: id,
     target: 'x',
     paraphrases: [paraphrase],
+    importance: 1,
     neighbours: [],
   }) as unknown as Edit;
 
 /** A runtime that refuses long texts, and a store that holds one claimed batch. */
-function setting(edits: Edit[]) {
-  let batch = { seq: 1, parentSeq: 0, kind: 'apply', edits, columns: [], supersedes: null } as unknown as ClaimedBatch;
+function setting(edits: Edit[], seq = 1, forgetting?: number) {
+  let batch = { seq, parentSeq: 0, kind: 'apply', edits, columns: [], supersedes: null } as unknown as ClaimedBatch;
   const dropped: EditOutcome[] = [];
   const searches: number[] = [];
   const saved: Matrix[] = [];
@@ -29,7 +30,7 @@ function setting(edits: Edit[]) {
   };
   const dependencies = {
     store: {
-      getStream: async () => ({ id: streamId, config: { layers: [6], maxSteps: 20 } }),
+      getStream: async () => ({ id: streamId, config: { layers: [6], maxSteps: 20, forgetting } }),
       getClaimedBatch: async () => batch,
       readTargets: async () => null,
       updateEdits: async () => {},
@@ -79,4 +80,13 @@ test('a batch of which nothing is left needs no targets', async () => {
   expect(await resolveTargets(dependencies, streamId, 1, signal)).toMatchObject({ edits: 0 });
   expect(dropped).toHaveLength(1);
   expect(saved).toEqual([]);
+});
+
+test('an edit that would weigh too much is rejected with what to do, before its target is looked for', async () => {
+  const light = { ...edit('b', 'short'), importance: 0.5 } as Edit;
+  const { dependencies, dropped, searches } = setting([edit('a', 'short'), light], 180, 0.9);
+  expect(await resolveTargets(dependencies, streamId, 180, signal)).toMatchObject({ edits: 1 });
+  expect(dropped).toMatchObject([{ editId: 'a', status: 'rejected' }]);
+  expect(dropped[0].reason).toMatch(/batch 180 .*weight 1\.7e\+8 .*an importance of at most 0\.58, or to a new stream/);
+  expect(searches).toEqual([1]);
 });

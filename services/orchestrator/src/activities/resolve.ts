@@ -3,6 +3,7 @@ import { decodeTensor, type EditText, type ResolveResult, type StateRef } from '
 import type { ClaimedBatch, EditOutcome } from '@errata/store';
 import { configJson, type Dependencies, longTimeoutMs, runtimeTimeoutMs, secondsSince } from './context.js';
 import { answerLength, continuation, generateBySize, shown } from './probes.js';
+import { tooHeavy } from './weights.js';
 
 /** What an edit looks like to the model runtime. */
 export function editText(edit: Edit): EditText {
@@ -33,6 +34,12 @@ export async function resolveTargets(
   let batch = await store.getClaimedBatch(streamId, seq);
   if (batch.edits.length === 0 || (await store.readTargets(streamId, seq)))
     return { edits: batch.edits.length, seconds: 0 };
+  const heavy = tooHeavy(stream, seq, batch.edits);
+  if (heavy.length > 0) {
+    await store.dropFromBatch(streamId, seq, heavy);
+    batch = await store.getClaimedBatch(streamId, seq);
+    if (batch.edits.length === 0) return { edits: 0, seconds: 0 };
+  }
 
   let found: Resolution;
   try {

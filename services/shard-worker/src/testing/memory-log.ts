@@ -2,8 +2,14 @@ import { type EditorConfig, ErrataError, editorConfigHash, type Model, newId, ty
 import type { CovarianceInfo, LogEntry, Matrix, StoredLogEntry } from '@errata/store';
 import type { ShardStore } from '../shard-cache.js';
 
-/** A small model for tests: dₒ = 6, d = 20. */
-export const dimensions = { inputs: 20, outputs: 6 };
+/** Inputs d and outputs dₒ of a layer. */
+export interface Dimensions {
+  readonly inputs: number;
+  readonly outputs: number;
+}
+
+/** A small model for tests. */
+export const dimensions: Dimensions = { inputs: 20, outputs: 6 };
 
 /** The log and what belongs to it, in memory: what the unit tests of this service read instead of Postgres. */
 export class MemoryLog implements ShardStore {
@@ -11,18 +17,32 @@ export class MemoryLog implements ShardStore {
   readonly streams = new Map<string, Stream>();
   readonly #parents = new Map<string, number>();
   readonly #entries = new Map<string, StoredLogEntry>();
-  readonly #moment: Matrix;
+  readonly #covariances = new Map<string, string>();
+  /** Second moments by covariance id. */
+  readonly moments = new Map<string, Matrix>();
 
-  constructor() {
-    const { inputs } = dimensions;
-    const data = new Float32Array(inputs * inputs);
-    for (let i = 0; i < inputs; i++)
-      for (let j = 0; j < inputs; j++) data[i * inputs + j] = 0.5 ** Math.abs(i - j) / (1 + Math.min(i, j));
-    for (let i = 0; i < inputs; i++) data[i * inputs + i] += 0.5;
-    this.#moment = { rows: inputs, columns: inputs, data };
+  /** @param moments whether `moments` begins with one that is well conditioned, called plain */
+  constructor(
+    private readonly size: Dimensions = dimensions,
+    moments: 'plain' | 'none' = 'plain',
+  ) {
+    if (moments === 'none') return;
+    this.moments.set(
+      'plain',
+      this.moment((i, j) => 0.5 ** Math.abs(i - j) / (1 + Math.min(i, j)) + (i === j ? 0.5 : 0)),
+    );
   }
 
-  addStream(change: Partial<EditorConfig> = {}): string {
+  /** A matrix of the right size for `moments`. */
+  moment(element: (i: number, j: number) => number): Matrix {
+    const { inputs } = this.size;
+    const data = new Float32Array(inputs * inputs);
+    for (let i = 0; i < inputs; i++) for (let j = 0; j < inputs; j++) data[i * inputs + j] = element(i, j);
+    return { rows: inputs, columns: inputs, data };
+  }
+
+  /** @param covariance key of `moments`, or null for a stream that is not prepared */
+  addStream(change: Partial<EditorConfig> = {}, covariance: string | null = 'plain'): string {
     const config: EditorConfig = {
       layers: [3, 4],
       lambda: 0.2,
@@ -40,6 +60,7 @@ export class MemoryLog implements ShardStore {
       ...change,
     };
     const id = newId('str');
+    if (covariance !== null) this.#covariances.set(id, covariance);
     this.streams.set(id, {
       id,
       name: id,
@@ -73,7 +94,7 @@ export class MemoryLog implements ShardStore {
   }
 
   async getModel(id: string): Promise<Model> {
-    const { inputs, outputs } = dimensions;
+    const { inputs, outputs } = this.size;
     return { id, name: id, architecture: 'llama', layers: 8, hiddenSize: outputs, intermediateSize: inputs };
   }
 
@@ -94,16 +115,24 @@ export class MemoryLog implements ShardStore {
     return seqs.map((seq) => {
       const entry = this.#entries.get(`${streamId}/${seq}/${layer}`);
       if (entry === undefined) throw new ErrataError('UNKNOWN_POSITION', `no entry at ${seq}`);
-      return entry;
+      return { ...entry, keys: copyOf(entry.keys), g: copyOf(entry.g), b: copyOf(entry.b) };
     });
   }
 
   async boundCovariance(streamId: string, layer: number): Promise<CovarianceInfo | null> {
-    if (streamId.endsWith('unprepared')) return null;
-    return { id: 'c', modelId: 'm', layer, corpusId: 'x', tokens: 1000, dimension: dimensions.inputs };
+    const id = this.#covariances.get(streamId);
+    if (id === undefined) return null;
+    return { id, modelId: 'm', layer, corpusId: 'x', tokens: 1000, dimension: this.size.inputs };
   }
 
-  async readCovariance(): Promise<Matrix> {
-    return this.#moment;
+  async readCovariance(id: string): Promise<Matrix> {
+    const moment = this.moments.get(id);
+    if (moment === undefined) throw new ErrataError('UNKNOWN_POSITION', `no covariance ${id}`);
+    return copyOf(moment);
   }
+}
+
+/** What is read belongs to the reader, as with Postgres. */
+function copyOf(matrix: Matrix): Matrix {
+  return { ...matrix, data: matrix.data.slice() };
 }

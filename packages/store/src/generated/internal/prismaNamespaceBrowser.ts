@@ -127,6 +127,7 @@ export const EditScalarFieldEnum = {
   neighbours: 'neighbours',
   source: 'source',
   tags: 'tags',
+  importance: 'importance',
   keyHash: 'keyHash',
   targetHash: 'targetHash',
   status: 'status',

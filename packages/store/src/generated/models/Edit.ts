@@ -28,12 +28,14 @@ export type AggregateEdit = {
 
 export type EditAvgAggregateOutputType = {
   ordinal: number | null
+  importance: number | null
   seq: number | null
   column: number | null
 }
 
 export type EditSumAggregateOutputType = {
   ordinal: number | null
+  importance: number | null
   seq: number | null
   column: number | null
 }
@@ -46,6 +48,7 @@ export type EditMinAggregateOutputType = {
   prompt: string | null
   target: string | null
   source: string | null
+  importance: number | null
   keyHash: string | null
   targetHash: string | null
   status: string | null
@@ -67,6 +70,7 @@ export type EditMaxAggregateOutputType = {
   prompt: string | null
   target: string | null
   source: string | null
+  importance: number | null
   keyHash: string | null
   targetHash: string | null
   status: string | null
@@ -91,6 +95,7 @@ export type EditCountAggregateOutputType = {
   neighbours: number
   source: number
   tags: number
+  importance: number
   keyHash: number
   targetHash: number
   status: number
@@ -109,12 +114,14 @@ export type EditCountAggregateOutputType = {
 
 export type EditAvgAggregateInputType = {
   ordinal?: true
+  importance?: true
   seq?: true
   column?: true
 }
 
 export type EditSumAggregateInputType = {
   ordinal?: true
+  importance?: true
   seq?: true
   column?: true
 }
@@ -127,6 +134,7 @@ export type EditMinAggregateInputType = {
   prompt?: true
   target?: true
   source?: true
+  importance?: true
   keyHash?: true
   targetHash?: true
   status?: true
@@ -148,6 +156,7 @@ export type EditMaxAggregateInputType = {
   prompt?: true
   target?: true
   source?: true
+  importance?: true
   keyHash?: true
   targetHash?: true
   status?: true
@@ -172,6 +181,7 @@ export type EditCountAggregateInputType = {
   neighbours?: true
   source?: true
   tags?: true
+  importance?: true
   keyHash?: true
   targetHash?: true
   status?: true
@@ -284,6 +294,7 @@ export type EditGroupByOutputType = {
   neighbours: string[]
   source: string | null
   tags: string[]
+  importance: number
   keyHash: string
   targetHash: string
   status: string
@@ -332,6 +343,7 @@ export type EditWhereInput = {
   neighbours?: Prisma.StringNullableListFilter<"Edit">
   source?: Prisma.StringNullableFilter<"Edit"> | string | null
   tags?: Prisma.StringNullableListFilter<"Edit">
+  importance?: Prisma.FloatFilter<"Edit"> | number
   keyHash?: Prisma.StringFilter<"Edit"> | string
   targetHash?: Prisma.StringFilter<"Edit"> | string
   status?: Prisma.StringFilter<"Edit"> | string
@@ -359,6 +371,7 @@ export type EditOrderByWithRelationInput = {
   neighbours?: Prisma.SortOrder
   source?: Prisma.SortOrderInput | Prisma.SortOrder
   tags?: Prisma.SortOrder
+  importance?: Prisma.SortOrder
   keyHash?: Prisma.SortOrder
   targetHash?: Prisma.SortOrder
   status?: Prisma.SortOrder
@@ -390,6 +403,7 @@ export type EditWhereUniqueInput = Prisma.AtLeast<{
   neighbours?: Prisma.StringNullableListFilter<"Edit">
   source?: Prisma.StringNullableFilter<"Edit"> | string | null
   tags?: Prisma.StringNullableListFilter<"Edit">
+  importance?: Prisma.FloatFilter<"Edit"> | number
   keyHash?: Prisma.StringFilter<"Edit"> | string
   targetHash?: Prisma.StringFilter<"Edit"> | string
   status?: Prisma.StringFilter<"Edit"> | string
@@ -417,6 +431,7 @@ export type EditOrderByWithAggregationInput = {
   neighbours?: Prisma.SortOrder
   source?: Prisma.SortOrderInput | Prisma.SortOrder
   tags?: Prisma.SortOrder
+  importance?: Prisma.SortOrder
   keyHash?: Prisma.SortOrder
   targetHash?: Prisma.SortOrder
   status?: Prisma.SortOrder
@@ -450,6 +465,7 @@ export type EditScalarWhereWithAggregatesInput = {
   neighbours?: Prisma.StringNullableListFilter<"Edit">
   source?: Prisma.StringNullableWithAggregatesFilter<"Edit"> | string | null
   tags?: Prisma.StringNullableListFilter<"Edit">
+  importance?: Prisma.FloatWithAggregatesFilter<"Edit"> | number
   keyHash?: Prisma.StringWithAggregatesFilter<"Edit"> | string
   targetHash?: Prisma.StringWithAggregatesFilter<"Edit"> | string
   status?: Prisma.StringWithAggregatesFilter<"Edit"> | string
@@ -474,6 +490,7 @@ export type EditCreateInput = {
   neighbours?: Prisma.EditCreateneighboursInput | string[]
   source?: string | null
   tags?: Prisma.EditCreatetagsInput | string[]
+  importance?: number
   keyHash: string
   targetHash: string
   status: string
@@ -501,6 +518,7 @@ export type EditUncheckedCreateInput = {
   neighbours?: Prisma.EditCreateneighboursInput | string[]
   source?: string | null
   tags?: Prisma.EditCreatetagsInput | string[]
+  importance?: number
   keyHash: string
   targetHash: string
   status: string
@@ -526,6 +544,7 @@ export type EditUpdateInput = {
   neighbours?: Prisma.EditUpdateneighboursInput | string[]
   source?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   tags?: Prisma.EditUpdatetagsInput | string[]
+  importance?: Prisma.FloatFieldUpdateOperationsInput | number
   keyHash?: Prisma.StringFieldUpdateOperationsInput | string
   targetHash?: Prisma.StringFieldUpdateOperationsInput | string
   status?: Prisma.StringFieldUpdateOperationsInput | string
@@ -553,6 +572,7 @@ export type EditUncheckedUpdateInput = {
   neighbours?: Prisma.EditUpdateneighboursInput | string[]
   source?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   tags?: Prisma.EditUpdatetagsInput | string[]
+  importance?: Prisma.FloatFieldUpdateOperationsInput | number
   keyHash?: Prisma.StringFieldUpdateOperationsInput | string
   targetHash?: Prisma.StringFieldUpdateOperationsInput | string
   status?: Prisma.StringFieldUpdateOperationsInput | string
@@ -579,6 +599,7 @@ export type EditCreateManyInput = {
   neighbours?: Prisma.EditCreateneighboursInput | string[]
   source?: string | null
   tags?: Prisma.EditCreatetagsInput | string[]
+  importance?: number
   keyHash: string
   targetHash: string
   status: string
@@ -603,6 +624,7 @@ export type EditUpdateManyMutationInput = {
   neighbours?: Prisma.EditUpdateneighboursInput | string[]
   source?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   tags?: Prisma.EditUpdatetagsInput | string[]
+  importance?: Prisma.FloatFieldUpdateOperationsInput | number
   keyHash?: Prisma.StringFieldUpdateOperationsInput | string
   targetHash?: Prisma.StringFieldUpdateOperationsInput | string
   status?: Prisma.StringFieldUpdateOperationsInput | string
@@ -628,6 +650,7 @@ export type EditUncheckedUpdateManyInput = {
   neighbours?: Prisma.EditUpdateneighboursInput | string[]
   source?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   tags?: Prisma.EditUpdatetagsInput | string[]
+  importance?: Prisma.FloatFieldUpdateOperationsInput | number
   keyHash?: Prisma.StringFieldUpdateOperationsInput | string
   targetHash?: Prisma.StringFieldUpdateOperationsInput | string
   status?: Prisma.StringFieldUpdateOperationsInput | string
@@ -676,6 +699,7 @@ export type EditCountOrderByAggregateInput = {
   neighbours?: Prisma.SortOrder
   source?: Prisma.SortOrder
   tags?: Prisma.SortOrder
+  importance?: Prisma.SortOrder
   keyHash?: Prisma.SortOrder
   targetHash?: Prisma.SortOrder
   status?: Prisma.SortOrder
@@ -692,6 +716,7 @@ export type EditCountOrderByAggregateInput = {
 
 export type EditAvgOrderByAggregateInput = {
   ordinal?: Prisma.SortOrder
+  importance?: Prisma.SortOrder
   seq?: Prisma.SortOrder
   column?: Prisma.SortOrder
 }
@@ -704,6 +729,7 @@ export type EditMaxOrderByAggregateInput = {
   prompt?: Prisma.SortOrder
   target?: Prisma.SortOrder
   source?: Prisma.SortOrder
+  importance?: Prisma.SortOrder
   keyHash?: Prisma.SortOrder
   targetHash?: Prisma.SortOrder
   status?: Prisma.SortOrder
@@ -725,6 +751,7 @@ export type EditMinOrderByAggregateInput = {
   prompt?: Prisma.SortOrder
   target?: Prisma.SortOrder
   source?: Prisma.SortOrder
+  importance?: Prisma.SortOrder
   keyHash?: Prisma.SortOrder
   targetHash?: Prisma.SortOrder
   status?: Prisma.SortOrder
@@ -740,6 +767,7 @@ export type EditMinOrderByAggregateInput = {
 
 export type EditSumOrderByAggregateInput = {
   ordinal?: Prisma.SortOrder
+  importance?: Prisma.SortOrder
   seq?: Prisma.SortOrder
   column?: Prisma.SortOrder
 }
@@ -818,6 +846,14 @@ export type EditUpdatetagsInput = {
   push?: string | string[]
 }
 
+export type FloatFieldUpdateOperationsInput = {
+  set?: number
+  increment?: number
+  decrement?: number
+  multiply?: number
+  divide?: number
+}
+
 export type NullableIntFieldUpdateOperationsInput = {
   set?: number | null
   increment?: number
@@ -850,6 +886,7 @@ export type EditCreateWithoutStreamInput = {
   neighbours?: Prisma.EditCreateneighboursInput | string[]
   source?: string | null
   tags?: Prisma.EditCreatetagsInput | string[]
+  importance?: number
   keyHash: string
   targetHash: string
   status: string
@@ -875,6 +912,7 @@ export type EditUncheckedCreateWithoutStreamInput = {
   neighbours?: Prisma.EditCreateneighboursInput | string[]
   source?: string | null
   tags?: Prisma.EditCreatetagsInput | string[]
+  importance?: number
   keyHash: string
   targetHash: string
   status: string
@@ -930,6 +968,7 @@ export type EditScalarWhereInput = {
   neighbours?: Prisma.StringNullableListFilter<"Edit">
   source?: Prisma.StringNullableFilter<"Edit"> | string | null
   tags?: Prisma.StringNullableListFilter<"Edit">
+  importance?: Prisma.FloatFilter<"Edit"> | number
   keyHash?: Prisma.StringFilter<"Edit"> | string
   targetHash?: Prisma.StringFilter<"Edit"> | string
   status?: Prisma.StringFilter<"Edit"> | string
@@ -954,6 +993,7 @@ export type EditCreateWithoutBatchesInput = {
   neighbours?: Prisma.EditCreateneighboursInput | string[]
   source?: string | null
   tags?: Prisma.EditCreatetagsInput | string[]
+  importance?: number
   keyHash: string
   targetHash: string
   status: string
@@ -980,6 +1020,7 @@ export type EditUncheckedCreateWithoutBatchesInput = {
   neighbours?: Prisma.EditCreateneighboursInput | string[]
   source?: string | null
   tags?: Prisma.EditCreatetagsInput | string[]
+  importance?: number
   keyHash: string
   targetHash: string
   status: string
@@ -1020,6 +1061,7 @@ export type EditUpdateWithoutBatchesInput = {
   neighbours?: Prisma.EditUpdateneighboursInput | string[]
   source?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   tags?: Prisma.EditUpdatetagsInput | string[]
+  importance?: Prisma.FloatFieldUpdateOperationsInput | number
   keyHash?: Prisma.StringFieldUpdateOperationsInput | string
   targetHash?: Prisma.StringFieldUpdateOperationsInput | string
   status?: Prisma.StringFieldUpdateOperationsInput | string
@@ -1046,6 +1088,7 @@ export type EditUncheckedUpdateWithoutBatchesInput = {
   neighbours?: Prisma.EditUpdateneighboursInput | string[]
   source?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   tags?: Prisma.EditUpdatetagsInput | string[]
+  importance?: Prisma.FloatFieldUpdateOperationsInput | number
   keyHash?: Prisma.StringFieldUpdateOperationsInput | string
   targetHash?: Prisma.StringFieldUpdateOperationsInput | string
   status?: Prisma.StringFieldUpdateOperationsInput | string
@@ -1070,6 +1113,7 @@ export type EditCreateManyStreamInput = {
   neighbours?: Prisma.EditCreateneighboursInput | string[]
   source?: string | null
   tags?: Prisma.EditCreatetagsInput | string[]
+  importance?: number
   keyHash: string
   targetHash: string
   status: string
@@ -1094,6 +1138,7 @@ export type EditUpdateWithoutStreamInput = {
   neighbours?: Prisma.EditUpdateneighboursInput | string[]
   source?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   tags?: Prisma.EditUpdatetagsInput | string[]
+  importance?: Prisma.FloatFieldUpdateOperationsInput | number
   keyHash?: Prisma.StringFieldUpdateOperationsInput | string
   targetHash?: Prisma.StringFieldUpdateOperationsInput | string
   status?: Prisma.StringFieldUpdateOperationsInput | string
@@ -1119,6 +1164,7 @@ export type EditUncheckedUpdateWithoutStreamInput = {
   neighbours?: Prisma.EditUpdateneighboursInput | string[]
   source?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   tags?: Prisma.EditUpdatetagsInput | string[]
+  importance?: Prisma.FloatFieldUpdateOperationsInput | number
   keyHash?: Prisma.StringFieldUpdateOperationsInput | string
   targetHash?: Prisma.StringFieldUpdateOperationsInput | string
   status?: Prisma.StringFieldUpdateOperationsInput | string
@@ -1144,6 +1190,7 @@ export type EditUncheckedUpdateManyWithoutStreamInput = {
   neighbours?: Prisma.EditUpdateneighboursInput | string[]
   source?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   tags?: Prisma.EditUpdatetagsInput | string[]
+  importance?: Prisma.FloatFieldUpdateOperationsInput | number
   keyHash?: Prisma.StringFieldUpdateOperationsInput | string
   targetHash?: Prisma.StringFieldUpdateOperationsInput | string
   status?: Prisma.StringFieldUpdateOperationsInput | string
@@ -1200,6 +1247,7 @@ export type EditSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = r
   neighbours?: boolean
   source?: boolean
   tags?: boolean
+  importance?: boolean
   keyHash?: boolean
   targetHash?: boolean
   status?: boolean
@@ -1228,6 +1276,7 @@ export type EditSelectCreateManyAndReturn<ExtArgs extends runtime.Types.Extensio
   neighbours?: boolean
   source?: boolean
   tags?: boolean
+  importance?: boolean
   keyHash?: boolean
   targetHash?: boolean
   status?: boolean
@@ -1254,6 +1303,7 @@ export type EditSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Extensio
   neighbours?: boolean
   source?: boolean
   tags?: boolean
+  importance?: boolean
   keyHash?: boolean
   targetHash?: boolean
   status?: boolean
@@ -1280,6 +1330,7 @@ export type EditSelectScalar = {
   neighbours?: boolean
   source?: boolean
   tags?: boolean
+  importance?: boolean
   keyHash?: boolean
   targetHash?: boolean
   status?: boolean
@@ -1294,7 +1345,7 @@ export type EditSelectScalar = {
   updatedAt?: boolean
 }
 
-export type EditOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"id" | "streamId" | "ordinal" | "subject" | "prompt" | "target" | "paraphrases" | "neighbours" | "source" | "tags" | "keyHash" | "targetHash" | "status" | "reason" | "liveStatus" | "liveReason" | "seq" | "column" | "baseline" | "answer" | "createdAt" | "updatedAt", ExtArgs["result"]["edit"]>
+export type EditOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"id" | "streamId" | "ordinal" | "subject" | "prompt" | "target" | "paraphrases" | "neighbours" | "source" | "tags" | "importance" | "keyHash" | "targetHash" | "status" | "reason" | "liveStatus" | "liveReason" | "seq" | "column" | "baseline" | "answer" | "createdAt" | "updatedAt", ExtArgs["result"]["edit"]>
 export type EditInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
   batches?: boolean | Prisma.Edit$batchesArgs<ExtArgs>
@@ -1324,6 +1375,7 @@ export type $EditPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs =
     neighbours: string[]
     source: string | null
     tags: string[]
+    importance: number
     keyHash: string
     targetHash: string
     status: string
@@ -1771,6 +1823,7 @@ export interface EditFieldRefs {
   readonly neighbours: Prisma.FieldRef<"Edit", 'String[]'>
   readonly source: Prisma.FieldRef<"Edit", 'String'>
   readonly tags: Prisma.FieldRef<"Edit", 'String[]'>
+  readonly importance: Prisma.FieldRef<"Edit", 'Float'>
   readonly keyHash: Prisma.FieldRef<"Edit", 'String'>
   readonly targetHash: Prisma.FieldRef<"Edit", 'String'>
   readonly status: Prisma.FieldRef<"Edit", 'String'>

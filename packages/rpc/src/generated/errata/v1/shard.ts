@@ -10,9 +10,11 @@ import {
   type CallOptions,
   type ChannelCredentials,
   Client,
+  type ClientDuplexStream,
   type ClientOptions,
   type ClientReadableStream,
   type ClientUnaryCall,
+  type handleBidiStreamingCall,
   type handleServerStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
@@ -20,23 +22,53 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { StateRef, Tensor, TensorChunk } from "./tensor.js";
+import { StateRef, TensorChunk } from "./tensor.js";
 
 export const protobufPackage = "errata.v1";
 
 export const protobufFileName = "errata/v1/shard.proto";
 
-export interface ApplyRequest {
+/** Which share of a layer a call is about, for calls between workers. */
+export interface ShardShare {
+  index: number;
+  count: number;
+}
+
+export interface PrepareRequest {
+  state: StateRef | undefined;
+  layer: number;
+  peers: string[];
+  share: ShardShare | undefined;
+}
+
+export interface PrepareResponse {
+  /** Condition number of A0 with the effective lambda. */
+  condition: number;
+  /** Effective: above the requested one where the stream's policy let it be raised. */
+  lambda: number;
+  requestedLambda: number;
+  /** "fp32" or "fp64": how the inverse covariance is stored. */
+  precision: string;
+  rank: number;
+  seconds: number;
+  /** Bytes the layer takes, all shares together. */
+  bytes: number;
+}
+
+export interface ApplyHeader {
   state: StateRef | undefined;
   layer: number;
   /** Fencing epoch of the shard; a call with an older epoch than the server has seen is refused. */
   epoch: number;
-  /** d_in x u */
-  keys:
-    | Tensor
-    | undefined;
-  /** d_out x u: values - W keys. */
-  residual: Tensor | undefined;
+  peers: string[];
+  /** Importance of each column; all 1 when empty. */
+  weights: number[];
+}
+
+export interface ApplyRequest {
+  part: { $case: "header"; header: ApplyHeader } | //
+  /** keys: d_in x u. residual: d_out x u, values - W keys. */
+  { $case: "chunk"; chunk: TensorChunk } | undefined;
 }
 
 export interface UpdateStats {
@@ -52,13 +84,9 @@ export interface UpdateStats {
 }
 
 export interface ApplyResponse {
-  /** d_in x u */
-  g:
-    | Tensor
-    | undefined;
-  /** d_out x u */
-  b: Tensor | undefined;
-  stats: UpdateStats | undefined;
+  part: { $case: "stats"; stats: UpdateStats } | //
+  /** keys: d_in x u, scaled by the root of their weights. g: d_in x u. b: d_out x u. */
+  { $case: "chunk"; chunk: TensorChunk } | undefined;
 }
 
 export interface ColumnRef {
@@ -71,19 +99,40 @@ export interface RevokeRequest {
   layer: number;
   epoch: number;
   columns: ColumnRef[];
+  peers: string[];
 }
 
 export interface RevokeResponse {
-  /** d_in x u: the keys that were taken out. */
-  keys: Tensor | undefined;
-  g: Tensor | undefined;
-  b: Tensor | undefined;
-  stats: UpdateStats | undefined;
+  part: { $case: "stats"; stats: UpdateStats } | //
+  /** keys: d_in x u, those that were taken out. g: d_in x u. b: d_out x u. */
+  { $case: "chunk"; chunk: TensorChunk } | undefined;
+}
+
+export interface ProductHeader {
+  state: StateRef | undefined;
+  layer: number;
+  epoch: number;
+  share:
+    | ShardShare
+    | undefined;
+  /** Recorded columns to multiply with, in place of keys. */
+  columns: ColumnRef[];
+}
+
+export interface ProductRequest {
+  part: { $case: "header"; header: ProductHeader } | { $case: "chunk"; chunk: TensorChunk } | undefined;
+}
+
+export interface ProductResponse {
+  /** product: d_in x u. residual: the share's output rows x u, values - W keys. */
+  chunk: TensorChunk | undefined;
 }
 
 export interface StatsRequest {
   state: StateRef | undefined;
   layer: number;
+  peers: string[];
+  share: ShardShare | undefined;
 }
 
 export interface StatsResponse {
@@ -98,12 +147,25 @@ export interface StatsResponse {
   conditionEstimate: number;
   /** log det C0 - log det C: information gained, in nats times two. */
   information: number;
+  /** Of a layer in several shares: an upper bound. */
   spectralNorm: number;
+  /** Smallest eigenvalue of S, and of T, over the newest batch; 1 where there is none. */
+  lambdaMinS: number;
+  lambdaMinT: number;
+  /** Largest relative difference between C and its transpose. */
+  symmetryError: number;
+  /** delta_norm / delta_bound */
+  boundShare: number;
+  /** Largest relative difference met between recorded factors and those their keys give. */
+  logDeviation: number;
 }
 
 export interface MaterializeRequest {
   state: StateRef | undefined;
   layer: number;
+  peers: string[];
+  /** The share's own output rows only. */
+  share: ShardShare | undefined;
 }
 
 export interface MaterializeResponse {
@@ -113,6 +175,8 @@ export interface MaterializeResponse {
 export interface VerifyRequest {
   state: StateRef | undefined;
   layer: number;
+  peers: string[];
+  share: ShardShare | undefined;
 }
 
 export interface VerifyResponse {
@@ -123,12 +187,285 @@ export interface VerifyResponse {
   survivingColumns: number;
 }
 
-function createBaseApplyRequest(): ApplyRequest {
-  return { state: undefined, layer: 0, epoch: 0, keys: undefined, residual: undefined };
+export interface RefreshRequest {
+  state: StateRef | undefined;
+  layer: number;
+  peers: string[];
+  share: ShardShare | undefined;
 }
 
-export const ApplyRequest: MessageFns<ApplyRequest> = {
-  encode(message: ApplyRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export interface RefreshResponse {
+  /** Relative difference between C as it was and as made anew. */
+  deviation: number;
+  seconds: number;
+}
+
+export interface FoldRequest {
+  state: StateRef | undefined;
+  layer: number;
+  peers: string[];
+  share: ShardShare | undefined;
+}
+
+export interface FoldResponse {
+  rank: number;
+  seconds: number;
+}
+
+function createBaseShardShare(): ShardShare {
+  return { index: 0, count: 0 };
+}
+
+export const ShardShare: MessageFns<ShardShare> = {
+  encode(message: ShardShare, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== 0) {
+      writer.uint32(8).uint32(message.index);
+    }
+    if (message.count !== 0) {
+      writer.uint32(16).uint32(message.count);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ShardShare {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseShardShare();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.index = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePrepareRequest(): PrepareRequest {
+  return { state: undefined, layer: 0, peers: [], share: undefined };
+}
+
+export const PrepareRequest: MessageFns<PrepareRequest> = {
+  encode(message: PrepareRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.state !== undefined) {
+      StateRef.encode(message.state, writer.uint32(10).fork()).join();
+    }
+    if (message.layer !== 0) {
+      writer.uint32(16).uint32(message.layer);
+    }
+    for (const v of message.peers) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.share !== undefined) {
+      ShardShare.encode(message.share, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PrepareRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrepareRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.state = StateRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.layer = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.peers.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.share = ShardShare.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePrepareResponse(): PrepareResponse {
+  return { condition: 0, lambda: 0, requestedLambda: 0, precision: "", rank: 0, seconds: 0, bytes: 0 };
+}
+
+export const PrepareResponse: MessageFns<PrepareResponse> = {
+  encode(message: PrepareResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.condition !== 0) {
+      writer.uint32(9).double(message.condition);
+    }
+    if (message.lambda !== 0) {
+      writer.uint32(17).double(message.lambda);
+    }
+    if (message.requestedLambda !== 0) {
+      writer.uint32(25).double(message.requestedLambda);
+    }
+    if (message.precision !== "") {
+      writer.uint32(34).string(message.precision);
+    }
+    if (message.rank !== 0) {
+      writer.uint32(40).uint32(message.rank);
+    }
+    if (message.seconds !== 0) {
+      writer.uint32(49).double(message.seconds);
+    }
+    if (message.bytes !== 0) {
+      writer.uint32(56).uint64(message.bytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PrepareResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrepareResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.condition = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.lambda = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.requestedLambda = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.precision = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.rank = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.seconds = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.bytes = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseApplyHeader(): ApplyHeader {
+  return { state: undefined, layer: 0, epoch: 0, peers: [], weights: [] };
+}
+
+export const ApplyHeader: MessageFns<ApplyHeader> = {
+  encode(message: ApplyHeader, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.state !== undefined) {
       StateRef.encode(message.state, writer.uint32(10).fork()).join();
     }
@@ -138,16 +475,20 @@ export const ApplyRequest: MessageFns<ApplyRequest> = {
     if (message.epoch !== 0) {
       writer.uint32(24).uint64(message.epoch);
     }
-    if (message.keys !== undefined) {
-      Tensor.encode(message.keys, writer.uint32(34).fork()).join();
+    for (const v of message.peers) {
+      writer.uint32(34).string(v!);
     }
-    if (message.residual !== undefined) {
-      Tensor.encode(message.residual, writer.uint32(42).fork()).join();
+    if (message.weights.length !== 0) {
+      writer.uint32(42).fork();
+      for (const v of message.weights) {
+        writer.double(v);
+      }
+      writer.join();
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): ApplyRequest {
+  decode(input: BinaryReader | Uint8Array, length?: number): ApplyHeader {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -156,7 +497,7 @@ export const ApplyRequest: MessageFns<ApplyRequest> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseApplyRequest();
+      const message = createBaseApplyHeader();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -189,15 +530,84 @@ export const ApplyRequest: MessageFns<ApplyRequest> = {
               break;
             }
 
-            message.keys = Tensor.decode(reader, reader.uint32());
+            message.peers.push(reader.string());
             continue;
           }
           case 5: {
-            if (tag !== 42) {
+            if (tag === 41) {
+              message.weights.push(reader.double());
+
+              continue;
+            }
+
+            if (tag === 42) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.weights.push(reader.double());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseApplyRequest(): ApplyRequest {
+  return { part: undefined };
+}
+
+export const ApplyRequest: MessageFns<ApplyRequest> = {
+  encode(message: ApplyRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.part?.$case) {
+      case "header":
+        ApplyHeader.encode(message.part.header, writer.uint32(10).fork()).join();
+        break;
+      case "chunk":
+        TensorChunk.encode(message.part.chunk, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ApplyRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseApplyRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
               break;
             }
 
-            message.residual = Tensor.decode(reader, reader.uint32());
+            message.part = { $case: "header", header: ApplyHeader.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.part = { $case: "chunk", chunk: TensorChunk.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -329,19 +739,18 @@ export const UpdateStats: MessageFns<UpdateStats> = {
 };
 
 function createBaseApplyResponse(): ApplyResponse {
-  return { g: undefined, b: undefined, stats: undefined };
+  return { part: undefined };
 }
 
 export const ApplyResponse: MessageFns<ApplyResponse> = {
   encode(message: ApplyResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.g !== undefined) {
-      Tensor.encode(message.g, writer.uint32(10).fork()).join();
-    }
-    if (message.b !== undefined) {
-      Tensor.encode(message.b, writer.uint32(18).fork()).join();
-    }
-    if (message.stats !== undefined) {
-      UpdateStats.encode(message.stats, writer.uint32(26).fork()).join();
+    switch (message.part?.$case) {
+      case "stats":
+        UpdateStats.encode(message.part.stats, writer.uint32(10).fork()).join();
+        break;
+      case "chunk":
+        TensorChunk.encode(message.part.chunk, writer.uint32(18).fork()).join();
+        break;
     }
     return writer;
   },
@@ -364,7 +773,7 @@ export const ApplyResponse: MessageFns<ApplyResponse> = {
               break;
             }
 
-            message.g = Tensor.decode(reader, reader.uint32());
+            message.part = { $case: "stats", stats: UpdateStats.decode(reader, reader.uint32()) };
             continue;
           }
           case 2: {
@@ -372,15 +781,7 @@ export const ApplyResponse: MessageFns<ApplyResponse> = {
               break;
             }
 
-            message.b = Tensor.decode(reader, reader.uint32());
-            continue;
-          }
-          case 3: {
-            if (tag !== 26) {
-              break;
-            }
-
-            message.stats = UpdateStats.decode(reader, reader.uint32());
+            message.part = { $case: "chunk", chunk: TensorChunk.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -454,7 +855,7 @@ export const ColumnRef: MessageFns<ColumnRef> = {
 };
 
 function createBaseRevokeRequest(): RevokeRequest {
-  return { state: undefined, layer: 0, epoch: 0, columns: [] };
+  return { state: undefined, layer: 0, epoch: 0, columns: [], peers: [] };
 }
 
 export const RevokeRequest: MessageFns<RevokeRequest> = {
@@ -470,6 +871,9 @@ export const RevokeRequest: MessageFns<RevokeRequest> = {
     }
     for (const v of message.columns) {
       ColumnRef.encode(v!, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.peers) {
+      writer.uint32(42).string(v!);
     }
     return writer;
   },
@@ -519,6 +923,14 @@ export const RevokeRequest: MessageFns<RevokeRequest> = {
             message.columns.push(ColumnRef.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.peers.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -533,22 +945,18 @@ export const RevokeRequest: MessageFns<RevokeRequest> = {
 };
 
 function createBaseRevokeResponse(): RevokeResponse {
-  return { keys: undefined, g: undefined, b: undefined, stats: undefined };
+  return { part: undefined };
 }
 
 export const RevokeResponse: MessageFns<RevokeResponse> = {
   encode(message: RevokeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.keys !== undefined) {
-      Tensor.encode(message.keys, writer.uint32(10).fork()).join();
-    }
-    if (message.g !== undefined) {
-      Tensor.encode(message.g, writer.uint32(18).fork()).join();
-    }
-    if (message.b !== undefined) {
-      Tensor.encode(message.b, writer.uint32(26).fork()).join();
-    }
-    if (message.stats !== undefined) {
-      UpdateStats.encode(message.stats, writer.uint32(34).fork()).join();
+    switch (message.part?.$case) {
+      case "stats":
+        UpdateStats.encode(message.part.stats, writer.uint32(10).fork()).join();
+        break;
+      case "chunk":
+        TensorChunk.encode(message.part.chunk, writer.uint32(18).fork()).join();
+        break;
     }
     return writer;
   },
@@ -571,7 +979,7 @@ export const RevokeResponse: MessageFns<RevokeResponse> = {
               break;
             }
 
-            message.keys = Tensor.decode(reader, reader.uint32());
+            message.part = { $case: "stats", stats: UpdateStats.decode(reader, reader.uint32()) };
             continue;
           }
           case 2: {
@@ -579,15 +987,81 @@ export const RevokeResponse: MessageFns<RevokeResponse> = {
               break;
             }
 
-            message.g = Tensor.decode(reader, reader.uint32());
+            message.part = { $case: "chunk", chunk: TensorChunk.decode(reader, reader.uint32()) };
             continue;
           }
-          case 3: {
-            if (tag !== 26) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseProductHeader(): ProductHeader {
+  return { state: undefined, layer: 0, epoch: 0, share: undefined, columns: [] };
+}
+
+export const ProductHeader: MessageFns<ProductHeader> = {
+  encode(message: ProductHeader, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.state !== undefined) {
+      StateRef.encode(message.state, writer.uint32(10).fork()).join();
+    }
+    if (message.layer !== 0) {
+      writer.uint32(16).uint32(message.layer);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(24).uint64(message.epoch);
+    }
+    if (message.share !== undefined) {
+      ShardShare.encode(message.share, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.columns) {
+      ColumnRef.encode(v!, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ProductHeader {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProductHeader();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
               break;
             }
 
-            message.b = Tensor.decode(reader, reader.uint32());
+            message.state = StateRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.layer = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.epoch = longToNumber(reader.uint64());
             continue;
           }
           case 4: {
@@ -595,7 +1069,120 @@ export const RevokeResponse: MessageFns<RevokeResponse> = {
               break;
             }
 
-            message.stats = UpdateStats.decode(reader, reader.uint32());
+            message.share = ShardShare.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.columns.push(ColumnRef.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseProductRequest(): ProductRequest {
+  return { part: undefined };
+}
+
+export const ProductRequest: MessageFns<ProductRequest> = {
+  encode(message: ProductRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.part?.$case) {
+      case "header":
+        ProductHeader.encode(message.part.header, writer.uint32(10).fork()).join();
+        break;
+      case "chunk":
+        TensorChunk.encode(message.part.chunk, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ProductRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProductRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.part = { $case: "header", header: ProductHeader.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.part = { $case: "chunk", chunk: TensorChunk.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseProductResponse(): ProductResponse {
+  return { chunk: undefined };
+}
+
+export const ProductResponse: MessageFns<ProductResponse> = {
+  encode(message: ProductResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.chunk !== undefined) {
+      TensorChunk.encode(message.chunk, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ProductResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProductResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.chunk = TensorChunk.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -612,7 +1199,7 @@ export const RevokeResponse: MessageFns<RevokeResponse> = {
 };
 
 function createBaseStatsRequest(): StatsRequest {
-  return { state: undefined, layer: 0 };
+  return { state: undefined, layer: 0, peers: [], share: undefined };
 }
 
 export const StatsRequest: MessageFns<StatsRequest> = {
@@ -622,6 +1209,12 @@ export const StatsRequest: MessageFns<StatsRequest> = {
     }
     if (message.layer !== 0) {
       writer.uint32(16).uint32(message.layer);
+    }
+    for (const v of message.peers) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.share !== undefined) {
+      ShardShare.encode(message.share, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -655,6 +1248,22 @@ export const StatsRequest: MessageFns<StatsRequest> = {
             message.layer = reader.uint32();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.peers.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.share = ShardShare.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -678,6 +1287,11 @@ function createBaseStatsResponse(): StatsResponse {
     conditionEstimate: 0,
     information: 0,
     spectralNorm: 0,
+    lambdaMinS: 0,
+    lambdaMinT: 0,
+    symmetryError: 0,
+    boundShare: 0,
+    logDeviation: 0,
   };
 }
 
@@ -706,6 +1320,21 @@ export const StatsResponse: MessageFns<StatsResponse> = {
     }
     if (message.spectralNorm !== 0) {
       writer.uint32(65).double(message.spectralNorm);
+    }
+    if (message.lambdaMinS !== 0) {
+      writer.uint32(73).double(message.lambdaMinS);
+    }
+    if (message.lambdaMinT !== 0) {
+      writer.uint32(81).double(message.lambdaMinT);
+    }
+    if (message.symmetryError !== 0) {
+      writer.uint32(89).double(message.symmetryError);
+    }
+    if (message.boundShare !== 0) {
+      writer.uint32(97).double(message.boundShare);
+    }
+    if (message.logDeviation !== 0) {
+      writer.uint32(105).double(message.logDeviation);
     }
     return writer;
   },
@@ -787,6 +1416,46 @@ export const StatsResponse: MessageFns<StatsResponse> = {
             message.spectralNorm = reader.double();
             continue;
           }
+          case 9: {
+            if (tag !== 73) {
+              break;
+            }
+
+            message.lambdaMinS = reader.double();
+            continue;
+          }
+          case 10: {
+            if (tag !== 81) {
+              break;
+            }
+
+            message.lambdaMinT = reader.double();
+            continue;
+          }
+          case 11: {
+            if (tag !== 89) {
+              break;
+            }
+
+            message.symmetryError = reader.double();
+            continue;
+          }
+          case 12: {
+            if (tag !== 97) {
+              break;
+            }
+
+            message.boundShare = reader.double();
+            continue;
+          }
+          case 13: {
+            if (tag !== 105) {
+              break;
+            }
+
+            message.logDeviation = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -801,7 +1470,7 @@ export const StatsResponse: MessageFns<StatsResponse> = {
 };
 
 function createBaseMaterializeRequest(): MaterializeRequest {
-  return { state: undefined, layer: 0 };
+  return { state: undefined, layer: 0, peers: [], share: undefined };
 }
 
 export const MaterializeRequest: MessageFns<MaterializeRequest> = {
@@ -811,6 +1480,12 @@ export const MaterializeRequest: MessageFns<MaterializeRequest> = {
     }
     if (message.layer !== 0) {
       writer.uint32(16).uint32(message.layer);
+    }
+    for (const v of message.peers) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.share !== undefined) {
+      ShardShare.encode(message.share, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -842,6 +1517,22 @@ export const MaterializeRequest: MessageFns<MaterializeRequest> = {
             }
 
             message.layer = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.peers.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.share = ShardShare.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -904,7 +1595,7 @@ export const MaterializeResponse: MessageFns<MaterializeResponse> = {
 };
 
 function createBaseVerifyRequest(): VerifyRequest {
-  return { state: undefined, layer: 0 };
+  return { state: undefined, layer: 0, peers: [], share: undefined };
 }
 
 export const VerifyRequest: MessageFns<VerifyRequest> = {
@@ -914,6 +1605,12 @@ export const VerifyRequest: MessageFns<VerifyRequest> = {
     }
     if (message.layer !== 0) {
       writer.uint32(16).uint32(message.layer);
+    }
+    for (const v of message.peers) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.share !== undefined) {
+      ShardShare.encode(message.share, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -945,6 +1642,22 @@ export const VerifyRequest: MessageFns<VerifyRequest> = {
             }
 
             message.layer = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.peers.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.share = ShardShare.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -1028,31 +1741,333 @@ export const VerifyResponse: MessageFns<VerifyResponse> = {
   },
 };
 
+function createBaseRefreshRequest(): RefreshRequest {
+  return { state: undefined, layer: 0, peers: [], share: undefined };
+}
+
+export const RefreshRequest: MessageFns<RefreshRequest> = {
+  encode(message: RefreshRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.state !== undefined) {
+      StateRef.encode(message.state, writer.uint32(10).fork()).join();
+    }
+    if (message.layer !== 0) {
+      writer.uint32(16).uint32(message.layer);
+    }
+    for (const v of message.peers) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.share !== undefined) {
+      ShardShare.encode(message.share, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RefreshRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRefreshRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.state = StateRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.layer = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.peers.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.share = ShardShare.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRefreshResponse(): RefreshResponse {
+  return { deviation: 0, seconds: 0 };
+}
+
+export const RefreshResponse: MessageFns<RefreshResponse> = {
+  encode(message: RefreshResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.deviation !== 0) {
+      writer.uint32(9).double(message.deviation);
+    }
+    if (message.seconds !== 0) {
+      writer.uint32(17).double(message.seconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RefreshResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRefreshResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.deviation = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.seconds = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseFoldRequest(): FoldRequest {
+  return { state: undefined, layer: 0, peers: [], share: undefined };
+}
+
+export const FoldRequest: MessageFns<FoldRequest> = {
+  encode(message: FoldRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.state !== undefined) {
+      StateRef.encode(message.state, writer.uint32(10).fork()).join();
+    }
+    if (message.layer !== 0) {
+      writer.uint32(16).uint32(message.layer);
+    }
+    for (const v of message.peers) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.share !== undefined) {
+      ShardShare.encode(message.share, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FoldRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFoldRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.state = StateRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.layer = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.peers.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.share = ShardShare.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseFoldResponse(): FoldResponse {
+  return { rank: 0, seconds: 0 };
+}
+
+export const FoldResponse: MessageFns<FoldResponse> = {
+  encode(message: FoldResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.rank !== 0) {
+      writer.uint32(8).uint32(message.rank);
+    }
+    if (message.seconds !== 0) {
+      writer.uint32(17).double(message.seconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FoldResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFoldResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.rank = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.seconds = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 /**
  * Layer shards: the recursive least squares of one edited layer of one stream. A shard is a cache of
  * the log: every call names the seq it builds on and the server reads what it lacks.
+ *
+ * A layer may be spread over several workers ("shares"). Share i of n holds every n-th row panel of the
+ * inverse covariance, starting with panel i, and the i-th of n ranges of output rows of W - W0. The
+ * caller talks to share 0 and names the others in `peers`, in order; share 0 asks them for their parts.
  */
 export type ShardServiceService = typeof ShardServiceService;
 export const ShardServiceService = {
-  /** One batch of keys and residuals. Computes the factors of the update; nothing is stored here. */
-  apply: {
-    path: "/errata.v1.ShardService/Apply" as const,
+  /** Makes the inverse covariance and opens the shard: what would otherwise happen at the first call. */
+  prepare: {
+    path: "/errata.v1.ShardService/Prepare" as const,
     requestStream: false as const,
     responseStream: false as const,
+    requestSerialize: (value: PrepareRequest): Buffer => Buffer.from(PrepareRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PrepareRequest => PrepareRequest.decode(value),
+    responseSerialize: (value: PrepareResponse): Buffer => Buffer.from(PrepareResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PrepareResponse => PrepareResponse.decode(value),
+  },
+  /**
+   * One batch of keys and residuals: a header, then the chunks of `keys` and `residual`. Answers with the
+   * chunks of `keys`, `g` and `b` as they are to be recorded, then the figures. Nothing is stored here.
+   */
+  apply: {
+    path: "/errata.v1.ShardService/Apply" as const,
+    requestStream: true as const,
+    responseStream: true as const,
     requestSerialize: (value: ApplyRequest): Buffer => Buffer.from(ApplyRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): ApplyRequest => ApplyRequest.decode(value),
     responseSerialize: (value: ApplyResponse): Buffer => Buffer.from(ApplyResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ApplyResponse => ApplyResponse.decode(value),
   },
-  /** Takes columns of earlier batches back out, exact on the recorded objective. */
+  /** Takes columns of earlier batches back out, exact on the recorded objective. Answers as Apply does. */
   revoke: {
     path: "/errata.v1.ShardService/Revoke" as const,
     requestStream: false as const,
-    responseStream: false as const,
+    responseStream: true as const,
     requestSerialize: (value: RevokeRequest): Buffer => Buffer.from(RevokeRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): RevokeRequest => RevokeRequest.decode(value),
     responseSerialize: (value: RevokeResponse): Buffer => Buffer.from(RevokeResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RevokeResponse => RevokeResponse.decode(value),
+  },
+  /**
+   * A share's part of an update, asked for by share 0: a header, then the chunks of `keys` (fp64) unless
+   * columns of the log are named. Answers with the fp64 chunks of `product` and, for columns, `residual`.
+   */
+  product: {
+    path: "/errata.v1.ShardService/Product" as const,
+    requestStream: true as const,
+    responseStream: true as const,
+    requestSerialize: (value: ProductRequest): Buffer => Buffer.from(ProductRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ProductRequest => ProductRequest.decode(value),
+    responseSerialize: (value: ProductResponse): Buffer => Buffer.from(ProductResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ProductResponse => ProductResponse.decode(value),
   },
   stats: {
     path: "/errata.v1.ShardService/Stats" as const,
@@ -1083,53 +2098,92 @@ export const ShardServiceService = {
     responseSerialize: (value: VerifyResponse): Buffer => Buffer.from(VerifyResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): VerifyResponse => VerifyResponse.decode(value),
   },
+  /** Makes the inverse covariance anew from the information form in fp64. */
+  refresh: {
+    path: "/errata.v1.ShardService/Refresh" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RefreshRequest): Buffer => Buffer.from(RefreshRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RefreshRequest => RefreshRequest.decode(value),
+    responseSerialize: (value: RefreshResponse): Buffer => Buffer.from(RefreshResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RefreshResponse => RefreshResponse.decode(value),
+  },
+  /** Folds the columns of the log into the dense matrices. */
+  fold: {
+    path: "/errata.v1.ShardService/Fold" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: FoldRequest): Buffer => Buffer.from(FoldRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): FoldRequest => FoldRequest.decode(value),
+    responseSerialize: (value: FoldResponse): Buffer => Buffer.from(FoldResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): FoldResponse => FoldResponse.decode(value),
+  },
 } as const;
 
 export interface ShardServiceServer extends UntypedServiceImplementation {
-  /** One batch of keys and residuals. Computes the factors of the update; nothing is stored here. */
-  apply: handleUnaryCall<ApplyRequest, ApplyResponse>;
-  /** Takes columns of earlier batches back out, exact on the recorded objective. */
-  revoke: handleUnaryCall<RevokeRequest, RevokeResponse>;
+  /** Makes the inverse covariance and opens the shard: what would otherwise happen at the first call. */
+  prepare: handleUnaryCall<PrepareRequest, PrepareResponse>;
+  /**
+   * One batch of keys and residuals: a header, then the chunks of `keys` and `residual`. Answers with the
+   * chunks of `keys`, `g` and `b` as they are to be recorded, then the figures. Nothing is stored here.
+   */
+  apply: handleBidiStreamingCall<ApplyRequest, ApplyResponse>;
+  /** Takes columns of earlier batches back out, exact on the recorded objective. Answers as Apply does. */
+  revoke: handleServerStreamingCall<RevokeRequest, RevokeResponse>;
+  /**
+   * A share's part of an update, asked for by share 0: a header, then the chunks of `keys` (fp64) unless
+   * columns of the log are named. Answers with the fp64 chunks of `product` and, for columns, `residual`.
+   */
+  product: handleBidiStreamingCall<ProductRequest, ProductResponse>;
   stats: handleUnaryCall<StatsRequest, StatsResponse>;
   /** The dense weight change W - W0 at a state, in chunks. */
   materialize: handleServerStreamingCall<MaterializeRequest, MaterializeResponse>;
   /** Recomputes the state from the recorded keys and values in fp64 and compares. */
   verify: handleUnaryCall<VerifyRequest, VerifyResponse>;
+  /** Makes the inverse covariance anew from the information form in fp64. */
+  refresh: handleUnaryCall<RefreshRequest, RefreshResponse>;
+  /** Folds the columns of the log into the dense matrices. */
+  fold: handleUnaryCall<FoldRequest, FoldResponse>;
 }
 
 export interface ShardServiceClient extends Client {
-  /** One batch of keys and residuals. Computes the factors of the update; nothing is stored here. */
-  apply(
-    request: ApplyRequest,
-    callback: (error: ServiceError | null, response: ApplyResponse) => void,
+  /** Makes the inverse covariance and opens the shard: what would otherwise happen at the first call. */
+  prepare(
+    request: PrepareRequest,
+    callback: (error: ServiceError | null, response: PrepareResponse) => void,
   ): ClientUnaryCall;
-  apply(
-    request: ApplyRequest,
+  prepare(
+    request: PrepareRequest,
     metadata: Metadata,
-    callback: (error: ServiceError | null, response: ApplyResponse) => void,
+    callback: (error: ServiceError | null, response: PrepareResponse) => void,
   ): ClientUnaryCall;
-  apply(
-    request: ApplyRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: ApplyResponse) => void,
-  ): ClientUnaryCall;
-  /** Takes columns of earlier batches back out, exact on the recorded objective. */
-  revoke(
-    request: RevokeRequest,
-    callback: (error: ServiceError | null, response: RevokeResponse) => void,
-  ): ClientUnaryCall;
-  revoke(
-    request: RevokeRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: RevokeResponse) => void,
-  ): ClientUnaryCall;
-  revoke(
-    request: RevokeRequest,
+  prepare(
+    request: PrepareRequest,
     metadata: Metadata,
     options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: RevokeResponse) => void,
+    callback: (error: ServiceError | null, response: PrepareResponse) => void,
   ): ClientUnaryCall;
+  /**
+   * One batch of keys and residuals: a header, then the chunks of `keys` and `residual`. Answers with the
+   * chunks of `keys`, `g` and `b` as they are to be recorded, then the figures. Nothing is stored here.
+   */
+  apply(): ClientDuplexStream<ApplyRequest, ApplyResponse>;
+  apply(options: Partial<CallOptions>): ClientDuplexStream<ApplyRequest, ApplyResponse>;
+  apply(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<ApplyRequest, ApplyResponse>;
+  /** Takes columns of earlier batches back out, exact on the recorded objective. Answers as Apply does. */
+  revoke(request: RevokeRequest, options?: Partial<CallOptions>): ClientReadableStream<RevokeResponse>;
+  revoke(
+    request: RevokeRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<RevokeResponse>;
+  /**
+   * A share's part of an update, asked for by share 0: a header, then the chunks of `keys` (fp64) unless
+   * columns of the log are named. Answers with the fp64 chunks of `product` and, for columns, `residual`.
+   */
+  product(): ClientDuplexStream<ProductRequest, ProductResponse>;
+  product(options: Partial<CallOptions>): ClientDuplexStream<ProductRequest, ProductResponse>;
+  product(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<ProductRequest, ProductResponse>;
   stats(
     request: StatsRequest,
     callback: (error: ServiceError | null, response: StatsResponse) => void,
@@ -1167,6 +2221,35 @@ export interface ShardServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: VerifyResponse) => void,
+  ): ClientUnaryCall;
+  /** Makes the inverse covariance anew from the information form in fp64. */
+  refresh(
+    request: RefreshRequest,
+    callback: (error: ServiceError | null, response: RefreshResponse) => void,
+  ): ClientUnaryCall;
+  refresh(
+    request: RefreshRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RefreshResponse) => void,
+  ): ClientUnaryCall;
+  refresh(
+    request: RefreshRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RefreshResponse) => void,
+  ): ClientUnaryCall;
+  /** Folds the columns of the log into the dense matrices. */
+  fold(request: FoldRequest, callback: (error: ServiceError | null, response: FoldResponse) => void): ClientUnaryCall;
+  fold(
+    request: FoldRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: FoldResponse) => void,
+  ): ClientUnaryCall;
+  fold(
+    request: FoldRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: FoldResponse) => void,
   ): ClientUnaryCall;
 }
 

@@ -11,6 +11,13 @@ export const protobufPackage = "errata.v1";
 
 export const protobufFileName = "errata/v1/tensor.proto";
 
+export enum ElementType {
+  /** ELEMENT_TYPE_UNSPECIFIED - fp32 */
+  ELEMENT_TYPE_UNSPECIFIED = 0,
+  ELEMENT_TYPE_FLOAT64 = 1,
+  UNRECOGNIZED = -1,
+}
+
 /** A dense fp32 matrix, column-major, little-endian: element (i, j) lies at 4 * (j * rows + i). */
 export interface Tensor {
   rows: number;
@@ -18,7 +25,7 @@ export interface Tensor {
   data: Buffer;
 }
 
-/** A slice of a tensor too large for one message. Chunks arrive in order of offset. */
+/** A slice of a tensor too large for one message. Chunks of one tensor arrive in order of offset. */
 export interface TensorChunk {
   layer: number;
   rows: number;
@@ -26,6 +33,9 @@ export interface TensorChunk {
   /** Position of data in the tensor, in bytes. */
   offset: number;
   data: Buffer;
+  /** Which tensor of a message it belongs to; empty where there is only one. */
+  name: string;
+  element: ElementType;
 }
 
 /** Layers of one batch that are staged in the log but not yet committed. */
@@ -114,7 +124,7 @@ export const Tensor: MessageFns<Tensor> = {
 };
 
 function createBaseTensorChunk(): TensorChunk {
-  return { layer: 0, rows: 0, columns: 0, offset: 0, data: Buffer.alloc(0) };
+  return { layer: 0, rows: 0, columns: 0, offset: 0, data: Buffer.alloc(0), name: "", element: 0 };
 }
 
 export const TensorChunk: MessageFns<TensorChunk> = {
@@ -133,6 +143,12 @@ export const TensorChunk: MessageFns<TensorChunk> = {
     }
     if (message.data.length !== 0) {
       writer.uint32(42).bytes(message.data);
+    }
+    if (message.name !== "") {
+      writer.uint32(50).string(message.name);
+    }
+    if (message.element !== 0) {
+      writer.uint32(56).int32(message.element);
     }
     return writer;
   },
@@ -188,6 +204,22 @@ export const TensorChunk: MessageFns<TensorChunk> = {
             }
 
             message.data = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.element = reader.int32() as any;
             continue;
           }
         }
