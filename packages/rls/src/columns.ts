@@ -9,7 +9,7 @@ export function asRows(columns: Columns64): Operand64 & { readonly data: Float64
 
 export function toDouble(columns: Columns): Columns64 {
   const { data } = columns;
-  return { ...columns, data: data instanceof Float64Array ? data : Float64Array.from(data) };
+  return { ...columns, data: data instanceof Float64Array ? data : new Float64Array(data) };
 }
 
 /** Checks shape and values. @throws RlsError INVALID_TENSOR */

@@ -18,6 +18,14 @@ interface Remembered {
 /** R² below which a record is not checked: R from fp32 factors is no measure there. */
 const CHECKED_FROM = 1e-2;
 
+/** Whether values are the computed ones, or what fp32 keeps of them. */
+function isRecordOf(recorded: Float64Array | Float32Array, computed: Float64Array): boolean {
+  if (recorded === computed) return true;
+  for (let i = 0; i < computed.length; i++)
+    if (recorded[i] !== computed[i] && recorded[i] !== Math.fround(computed[i])) return false;
+  return true;
+}
+
 /** G and R of recorded batches: derived from their keys, or as recorded, and in how far the two agree. */
 export class Derivation {
   readonly #parts: RlsParts;
@@ -63,9 +71,8 @@ export class Derivation {
     const last = this.#last;
     const { g } = segment;
     if (last === null || g === undefined || last.revision !== revision || last.sign !== segment.sign) return null;
-    if (last.keys.count !== keys.count || !keys.data.every((x, i) => x === last.keys.data[i])) return null;
-    const computed = last.factor.g.data;
-    return g.data.every((x, i) => x === computed[i] || x === Math.fround(computed[i])) ? last.factor : null;
+    if (last.keys.count !== keys.count || !isRecordOf(keys.data, last.keys.data)) return null;
+    return isRecordOf(g.data, last.factor.g.data) ? last.factor : null;
   }
 
   async #compute(seq: number, sign: Sign, keys: Columns64): Promise<RightFactor> {

@@ -118,7 +118,7 @@ export function nativeLinearAlgebra(binding: Binding): LinearAlgebra {
     },
     solveLower(l, b, n, columns, transpose = false) {
       checkLength('solveLower', b.length, n, columns);
-      if (n <= SMALL) return js.solveLower(l, b, n, columns, transpose);
+      if (n <= SMALL && n * n * columns <= SMALL_PRODUCT) return js.solveLower(l, b, n, columns, transpose);
       return scoped((keep) =>
         run('MatrixTriangularSolve', triangular(transpose), [keep(up(l, n, n)), keep(up(b, n, columns))]),
       );
