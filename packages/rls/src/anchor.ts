@@ -106,7 +106,7 @@ export function roundedTo(source: AnchorSource, precision: Precision): AnchorSou
   if (precision === 'fp64' || source.exact === 'fp32') return source;
   const panel = (firstRow: number, rows: number) => {
     const exact = source.panel(firstRow, rows);
-    return { ...exact, data: Float32Array.from(exact.data) };
+    return { ...exact, data: new Float32Array(exact.data) };
   };
   return { ...source, exact: 'fp32', panel };
 }

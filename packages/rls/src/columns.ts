@@ -12,8 +12,8 @@ export function toDouble(columns: Columns): Columns64 {
   return { ...columns, data: data instanceof Float64Array ? data : new Float64Array(data) };
 }
 
-/** Checks shape and values. @throws RlsError INVALID_TENSOR */
-export function checkColumns(what: string, columns: Columns, length: number, count: number): void {
+/** @throws RlsError INVALID_TENSOR when the shape is another */
+export function checkSize(what: string, columns: Columns, length: number, count: number): void {
   if (columns.length !== length || columns.count !== count)
     throw new RlsError(
       'INVALID_TENSOR',
@@ -21,6 +21,11 @@ export function checkColumns(what: string, columns: Columns, length: number, cou
     );
   if (columns.data.length !== length * count)
     throw new RlsError('INVALID_TENSOR', `${what}: ${columns.data.length} elements for ${length} × ${count}`);
+}
+
+/** Checks shape and values. @throws RlsError INVALID_TENSOR */
+export function checkColumns(what: string, columns: Columns, length: number, count: number): void {
+  checkSize(what, columns, length, count);
   try {
     checkFinite(what, columns.data);
   } catch (error) {
@@ -63,7 +68,7 @@ export function rowsOf(columns: Columns, start: number, end: number): Columns {
 
 /** Columns times one factor each. */
 export function scaled(columns: Columns, factors: readonly number[]): Columns64 {
-  const data = Float64Array.from(columns.data);
+  const data = new Float64Array(columns.data);
   for (let i = 0; i < data.length; i++) data[i] *= factors[Math.floor(i / columns.length)];
   return { length: columns.length, count: columns.count, data };
 }

@@ -40,7 +40,7 @@ export async function inverseOfInformation(
     const next = await panels.next();
     if (next.done || next.value.firstRow !== firstRow)
       throw new RlsError('INVALID_TENSOR', `the panel of A₀ at row ${firstRow} is missing`);
-    const panel = { ...next.value, data: Float64Array.from(next.value.data) };
+    const panel = { ...next.value, data: new Float64Array(next.value.data) };
     for (let at = 0; at < columns.length; at += BLOCK)
       addProducts(parts, panel, keysOf(columns.slice(at, at + BLOCK), dimension));
     return panel;

@@ -1,7 +1,7 @@
 import type { Panel, Precision, SymmetricInverse } from '@errata/tensor';
 import { anchorPanels, anchorSource, roundedTo } from './anchor.js';
 import { DenseBase } from './base.js';
-import { addInto, asRows, checkColumns, inner, norm, rowsOf, scaled, stacked, toDouble } from './columns.js';
+import { addInto, asRows, checkColumns, checkSize, inner, norm, rowsOf, scaled, stacked, toDouble } from './columns.js';
 import { Derivation } from './derivation.js';
 import { RlsError } from './errors.js';
 import { inverseOfInformation } from './information.js';
@@ -31,7 +31,7 @@ import {
   type Survivor,
   survivors,
 } from './survivors.js';
-import { Tail } from './tail.js';
+import { outerRows, Tail } from './tail.js';
 import { completeUpdate, leastEigenvalue, rightFactor } from './update.js';
 import { weighed, weightRoots } from './weights.js';
 
@@ -153,7 +153,7 @@ export class LayerState {
 
   /** This share's part of C X; the parts of all shares add up, whenever each of them folded. */
   async inverseTimes(x: Columns): Promise<Columns64> {
-    this.#check('vectors', x, this.inputs, x.count);
+    this.#checkShape('vectors', x, this.inputs);
     const wide = toDouble(x);
     const product = await this.#base.c.times(wide);
     const { c } = this.#base;
@@ -176,7 +176,7 @@ export class LayerState {
 
   /** As `deltaTimes`, from where W started. */
   async changeTimes(x: Columns): Promise<Columns64> {
-    this.#check('vectors', x, this.inputs, x.count);
+    this.#checkShape('vectors', x, this.inputs);
     const wide = toDouble(x);
     const product = await this.#base.changeTimes(wide);
     this.#tail.addChange(wide, product.data);
@@ -185,7 +185,7 @@ export class LayerState {
 
   /** (W − its start)ᵀ Y for Y of the rows held. */
   async changeTransposeTimes(y: Columns64): Promise<Columns64> {
-    this.#check('vectors', y, this.heldRows, y.count);
+    this.#checkShape('vectors', y, this.heldRows);
     const product = await this.#base.changeTransposeTimes(y);
     this.#tail.addChangeTransposed(y, product.data);
     return product;
@@ -195,7 +195,7 @@ export class LayerState {
   async deltaRows(first: number, count: number): Promise<Float64Array> {
     const rows = await this.changeRows(first, count);
     const start = this.#start;
-    if (start !== null) addInto(rows, this.#outer(start.b, start.g, first, count));
+    if (start !== null) addInto(rows, outerRows(this.#parts.linalg, start, first - this.rows.start, count));
     return rows;
   }
 
@@ -208,7 +208,7 @@ export class LayerState {
         `rows ${first} to ${first + count}; held are ${this.rows.start} to ${this.rows.end}`,
       );
     const rows = await this.#base.changeRows(first - this.rows.start, count);
-    if (this.#tail.count > 0) addInto(rows, this.#outer(this.#tail.b, this.#tail.g, first, count));
+    if (this.#tail.count > 0) addInto(rows, outerRows(this.#parts.linalg, this.#tail, first - this.rows.start, count));
     return rows;
   }
 
@@ -216,7 +216,7 @@ export class LayerState {
   async *inversePanels(): AsyncGenerator<Panel> {
     this.#usable();
     for await (const panel of this.#base.c.panels()) {
-      const data = Float64Array.from(panel.data);
+      const data = new Float64Array(panel.data);
       this.#tail.subtractPanel(panel, data);
       yield { ...panel, data };
     }
@@ -571,6 +571,12 @@ export class LayerState {
     checkColumns(what, columns, length, count);
   }
 
+  /** The values are looked at by the engine that multiplies with them. */
+  #checkShape(what: string, columns: Columns, length: number): void {
+    this.#usable();
+    checkSize(what, columns, length, columns.count);
+  }
+
   #checkResidual(residual: Columns, count: number): void {
     this.#check('residual', residual, residual.length === this.outputs ? this.outputs : this.heldRows, count);
   }
@@ -587,11 +593,5 @@ export class LayerState {
   #startOf({ b, g }: StartingDelta): StartingDelta {
     this.#check('G of the start', g, this.inputs, b.count);
     return { b: toDouble(this.#ownRows('B of the start', b, g.count)), g };
-  }
-
-  #outer(b: Columns64, g: Columns64, first: number, count: number): Float64Array {
-    const from = first - this.rows.start;
-    const rows = toDouble(rowsOf(b, from, from + count));
-    return this.#parts.linalg.matmul(asRows(rows), asRows(g), { transposeA: true });
   }
 }

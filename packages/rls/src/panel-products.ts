@@ -9,7 +9,7 @@ export interface LowerPanels {
 }
 
 function doubles(data: Float64Array | Float32Array): Float64Array {
-  return data instanceof Float64Array ? data : Float64Array.from(data);
+  return data instanceof Float64Array ? data : new Float64Array(data);
 }
 
 /** out ← out + (the part of a panel) X, X d × n. */

@@ -36,6 +36,17 @@ class GrowingColumns {
   }
 }
 
+/** Rows `first` to `first + count` of B Gᵀ, row-major. */
+export function outerRows(
+  linalg: LinearAlgebra,
+  { b, g }: { readonly b: Columns64; readonly g: Columns64 },
+  first: number,
+  count: number,
+): Float64Array {
+  const rows = toDouble(rowsOf(b, first, first + count));
+  return linalg.matmul(asRows(rows), asRows(g), { transposeA: true });
+}
+
 /** The columns not yet folded into dense matrices: C is less G Σ Gᵀ and Δ more B Gᵀ than what is folded. */
 export class Tail {
   readonly #linalg: LinearAlgebra;

@@ -8,6 +8,14 @@ import type { LinearAlgebra, Operand64, Resident64 } from './linear-algebra.js';
 const SMALL = 128;
 /** The same for products, in multiply-adds: about 0.2 ms of JavaScript. */
 const SMALL_PRODUCT = 1 << 18;
+/** So many times as wide as high, a right-hand side costs less by the inverse: the solver uses one core, products all. */
+const WIDE = 4;
+
+function identity(n: number): Float64Array {
+  const matrix = new Float64Array(n * n);
+  for (let i = 0; i < n; i++) matrix[i * n + i] = 1;
+  return matrix;
+}
 
 /**
  * The linear algebra through TensorFlow's fp64 kernels. The binding moves no fp64 arrays; bytes go in as uint8 and come
@@ -76,10 +84,8 @@ export function nativeLinearAlgebra(binding: Binding): LinearAlgebra {
   };
   const invertFromCholesky = (l: Float64Array, n: number) => {
     if (n <= SMALL) return js.invertFromCholesky(l, n);
-    const identity = new Float64Array(n * n);
-    for (let i = 0; i < n; i++) identity[i * n + i] = 1;
     const inverse = scoped((keep) => {
-      const x = keep(run('MatrixTriangularSolve', triangular(false), [keep(up(l, n, n)), keep(up(identity, n, n))]));
+      const x = keep(run('MatrixTriangularSolve', triangular(false), [keep(up(l, n, n)), keep(up(identity(n), n, n))]));
       return run('MatMul', [double, flag('transpose_a', true), flag('transpose_b', false)], [x, x]);
     });
     for (let i = 0; i < n; i++) for (let j = 0; j < i; j++) inverse[j * n + i] = inverse[i * n + j];
@@ -119,9 +125,13 @@ export function nativeLinearAlgebra(binding: Binding): LinearAlgebra {
     solveLower(l, b, n, columns, transpose = false) {
       checkLength('solveLower', b.length, n, columns);
       if (n <= SMALL && n * n * columns <= SMALL_PRODUCT) return js.solveLower(l, b, n, columns, transpose);
-      return scoped((keep) =>
-        run('MatrixTriangularSolve', triangular(transpose), [keep(up(l, n, n)), keep(up(b, n, columns))]),
-      );
+      return scoped((keep) => {
+        const left = keep(up(l, n, n));
+        const right = keep(up(b, n, columns));
+        if (columns < WIDE * n) return run('MatrixTriangularSolve', triangular(transpose), [left, right]);
+        const inverse = keep(run('MatrixTriangularSolve', triangular(transpose), [left, keep(up(identity(n), n, n))]));
+        return run('MatMul', [double, flag('transpose_a', false), flag('transpose_b', false)], [inverse, right]);
+      });
     },
   };
 }

@@ -142,7 +142,7 @@ export function hostDense(
     },
     async readRows(first, count) {
       checkRows(first, count, rows);
-      return Float64Array.from(matrix().subarray(first * columns, (first + count) * columns));
+      return new Float64Array(matrix().subarray(first * columns, (first + count) * columns));
     },
     dispose() {
       held = null;

@@ -134,7 +134,7 @@ export async function invertSymmetric(
     for (const [i, place] of places.entries()) {
       const panel = await spec.fill(place.firstRow, place.rows);
       checkPanel(panel, place);
-      const data = Float64Array.from(panel.data);
+      const data = new Float64Array(panel.data);
       mirrorDiagonal(data, place);
       await store.save(i, data);
       await turn();

@@ -63,7 +63,7 @@ function denseOf(
             const part = keepHere(ops.matmul(some, panel.id, true, false));
             ops.addInPlace(sum, 0, 1, keepHere(ops.reshape(part, [1, y.count * columns])));
           });
-        return Float64Array.from(ops.download(sum));
+        return new Float64Array(ops.download(sum));
       });
       checkFinite('product', data);
       return { length: columns, count: y.count, data };

@@ -66,7 +66,7 @@ export function updateMethods(
       checkMatrix('residual', residual, outputs, keys.columns);
       let product: Columns64 | null = null;
       if (header.peers.length > 0) {
-        const wide: DenseMatrix64 = { ...keys, data: Float64Array.from(keys.data) };
+        const wide: DenseMatrix64 = { ...keys, data: new Float64Array(keys.data) };
         const { state, layer, epoch } = header;
         const { own, parts } = await together(
           peers,

@@ -43,7 +43,7 @@ export async function applyAll(
 
 /** Appends as a worker does: with G and B in the log's fp32. */
 export async function appendUpdate(state: LayerState, seq: number, { sign, keys, g, b }: Update): Promise<void> {
-  const single = (columns: Columns64) => ({ ...columns, data: Float32Array.from(columns.data) });
+  const single = (columns: Columns64) => ({ ...columns, data: new Float32Array(columns.data) });
   await state.append({ seq, sign, keys, g: single(g), b: single(b) });
 }
 

@@ -22,7 +22,7 @@ export interface Floor {
 
 /** What {@link stepFloor} counts, for people. */
 export const FLOOR_COUNTS =
-  'operations: 2d²u for C·K, d²u for the symmetric rank-u update of C, 2·d·dₒ·u for Δ; bytes: packed C (d(d+1)/2) read once a batch, and once a fold C and Δ (d·dₒ) read and written; floor = max(operations ÷ matmul rate, bytes ÷ copy bandwidth)';
+  'operations: 2d²u for C·K, d²u for the symmetric rank-u update of C, 2·d·dₒ·u each for Δ·K and the update of Δ; bytes: packed C (d(d+1)/2) and Δ (d·dₒ) read once a batch, and once a fold both read and written; floor = max(operations ÷ matmul rate, bytes ÷ copy bandwidth)';
 
 /**
  * Floor of one batch of the recursion with symmetric storage. Left out, so that it stays a lower bound: S and its
@@ -30,9 +30,9 @@ export const FLOOR_COUNTS =
  */
 export function stepFloor(shape: StepShape, rates: Pick<EngineProfile, 'matmulFlops' | 'copyBytes'>): Floor {
   const { dIn: d, dOut, batch: u, bytesPerElement, foldPeriod } = shape;
-  const flops = 3 * d * d * u + 2 * d * dOut * u;
-  const packed = (d * (d + 1)) / 2;
-  const bytes = bytesPerElement * (packed + (2 * (packed + d * dOut)) / foldPeriod);
+  const flops = 3 * d * d * u + 4 * d * dOut * u;
+  const stored = (d * (d + 1)) / 2 + d * dOut;
+  const bytes = bytesPerElement * (stored + (2 * stored) / foldPeriod);
   const computeMs = (1000 * flops) / rates.matmulFlops;
   const memoryMs = (1000 * bytes) / rates.copyBytes;
   return { flops, bytes, computeMs, memoryMs, floorMs: Math.max(computeMs, memoryMs) };

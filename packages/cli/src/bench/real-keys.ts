@@ -68,7 +68,7 @@ export async function realKeys(
 }
 
 function addOuter(engine: Engine, sum: Float64Array, rows: Float32Array, dimension: number): void {
-  const data = Float64Array.from(rows);
+  const data = new Float64Array(rows);
   const operand = { rows: data.length / dimension, columns: dimension, data };
   const product = engine.linalg.matmul(operand, operand, { transposeA: true });
   for (let i = 0; i < sum.length; i++) sum[i] += product[i];

@@ -39,11 +39,12 @@ def numpy_step():
 
     def draw():
         k = rng.standard_normal((D, U), dtype=dtype)
-        e = rng.standard_normal((OUT, U), dtype=dtype)
-        return k, e
+        v = rng.standard_normal((OUT, U), dtype=dtype)
+        return k, v
 
     def step(inputs):
-        k, e = inputs
+        k, v = inputs
+        e = v - w @ k
         f = c @ k
         s = k.T @ f
         s[np.diag_indices(U)] += 1
@@ -84,7 +85,8 @@ def torch_step():
             torch.cuda.synchronize()
 
     def step(inputs):
-        k, e = inputs
+        k, v = inputs
+        e = v - w @ k
         f = c @ k
         r = torch.linalg.cholesky(eye + k.T @ f)
         g = torch.linalg.solve_triangular(r, f.T, upper=False).T

@@ -63,8 +63,8 @@ export async function timedBatch(
 ): Promise<number> {
   const begun = performance.now();
   const update = await state.apply(keys, residual);
-  const g = { ...update.g, data: Float32Array.from(update.g.data) };
-  const b = { ...update.b, data: Float32Array.from(update.b.data) };
+  const g = { ...update.g, data: new Float32Array(update.g.data) };
+  const b = { ...update.b, data: new Float32Array(update.b.data) };
   await state.append({ seq, sign: update.sign, keys: update.keys, g, b });
   return performance.now() - begun;
 }

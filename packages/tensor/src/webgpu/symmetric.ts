@@ -81,7 +81,7 @@ export async function gpuSymmetric(gpu: Gpu, spec: SymmetricSpec): Promise<Symme
     for (const place of places) {
       const panel = await spec.fill(place.firstRow, place.rows);
       checkPanel(panel, place);
-      const data = Float32Array.from(panel.data);
+      const data = new Float32Array(panel.data);
       checkSingle(data);
       mirrorDiagonal(data, place);
       await gpu.run(() => store.write(place.firstRow, place.columns, data));
