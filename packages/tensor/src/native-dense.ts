@@ -59,7 +59,7 @@ function denseOf(
         const sum = keep(ops.zeros([1, y.count * columns]));
         for (const panel of own)
           ops.scoped((keepHere) => {
-            const some = keepHere(ops.rows(right, panel.first, panel.rows, y.count));
+            const some = keepHere(ops.rows(right, panel.first, panel.rows, [rows, y.count]));
             const part = keepHere(ops.matmul(some, panel.id, true, false));
             ops.addInPlace(sum, 0, 1, keepHere(ops.reshape(part, [1, y.count * columns])));
           });
@@ -84,7 +84,7 @@ function denseOf(
             const tiles = keepHere(ops.reshape(panel.id, [panel.rows / tileRows, length]));
             for (let t = 0; t < panel.rows / tileRows; t++)
               ops.scoped((keepTile) => {
-                const some = keepTile(ops.rows(left, panel.first + t * tileRows, tileRows, b.count));
+                const some = keepTile(ops.rows(left, panel.first + t * tileRows, tileRows, [rows, b.count]));
                 const outer = keepTile(ops.matmul(some, right, false, false));
                 ops.addInPlace(tiles, t, 1, keepTile(ops.reshape(outer, [1, length])));
               });
@@ -109,7 +109,7 @@ function denseOf(
         const to = Math.min(first + count, panel.first + panel.rows);
         if (from >= to) continue;
         const part = ops.scoped((keep) =>
-          ops.download(keep(ops.rows(panel.id, from - panel.first, to - from, columns))),
+          ops.download(keep(ops.rows(panel.id, from - panel.first, to - from, [panel.rows, columns]))),
         );
         out.set(part, (from - first) * columns);
       }

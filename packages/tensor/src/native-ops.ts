@@ -3,6 +3,9 @@ import type { Precision } from './matrix-engine.js';
 
 type Numbers = Float64Array | Float32Array;
 
+/** EIGEN_MAX_ALIGN_BYTES of TensorFlow's builds. */
+const ALIGNMENT = 64;
+
 /** TensorFlow ops of one precision on tensor ids. Whoever gets an id frees it. */
 export interface NativeOps {
   upload(data: Numbers, shape: readonly number[]): number;
@@ -16,8 +19,8 @@ export interface NativeOps {
   scale(id: number, factors: readonly number[]): number;
   /** The same values under another shape, in the same memory. */
   reshape(id: number, shape: readonly number[]): number;
-  /** Rows of a matrix, in the same memory where their start is aligned. */
-  rows(id: number, first: number, count: number, columns: number): number;
+  /** Rows of a `total` × `columns` matrix, in the same memory where they can be. */
+  rows(id: number, first: number, count: number, [total, columns]: readonly [number, number]): number;
   /** to[first..first + count) += values, in place: along the first dimension, and seen by all that shares the memory. */
   addInPlace(to: number, first: number, count: number, values: number): void;
   copy(id: number): number;
@@ -56,6 +59,13 @@ export function nativeOps(binding: Binding, precision: Precision): NativeOps {
     } finally {
       free(id);
     }
+  };
+  /** Least number of rows that fill whole units of alignment: TensorFlow slices in place only between such. */
+  const alignedRows = (columns: number) => {
+    const bytes = columns * (precision === 'fp64' ? 8 : 4);
+    let rows = 1;
+    while ((rows * bytes) % ALIGNMENT !== 0) rows *= 2;
+    return rows;
   };
   const row = (values: readonly number[]) => ops.upload(Float64Array.from(values), [values.length]);
 
@@ -97,10 +107,18 @@ export function nativeOps(binding: Binding, precision: Precision): NativeOps {
     add: (a, b) => run('AddV2', [own], a, b),
     scale: (id, factors) => scoped((keep) => run('Mul', [own], id, keep(row(factors)))),
     reshape: (id, shape) => with32(shape, (to) => run('Reshape', [own, type('Tshape', binding.TF_INT32)], id, to)),
-    rows: (id, first, count, columns) =>
-      with32([first, 0], (begin) =>
-        with32([count, columns], (size) => run('Slice', [own, type('Index', binding.TF_INT32)], id, begin, size)),
-      ),
+    rows(id, first, count, [total, columns]) {
+      const slice = (from: number, row: number, some: number, width: number) =>
+        with32([row, 0], (begin) =>
+          with32([some, width], (size) => run('Slice', [own, type('Index', binding.TF_INT32)], from, begin, size)),
+        );
+      const group = alignedRows(columns);
+      if ([first, count, total].some((n) => n % group !== 0)) return slice(id, first, count, columns);
+      return scoped((keep) => {
+        const groups = keep(ops.reshape(id, [total / group, group * columns]));
+        return ops.reshape(keep(slice(groups, first / group, count / group, group * columns)), [count, columns]);
+      });
+    },
     addInPlace(to, first, count, values) {
       with32(
         Array.from({ length: count }, (_, i) => first + i),

@@ -73,10 +73,10 @@ function product(ops: NativeOps, spec: Spec, panels: readonly NativePanel[], x: 
     for (const { place, diagonal, left } of panels) {
       const p = place.firstRow / panelRows;
       ops.scoped((keepHere) => {
-        const here = keepHere(ops.rows(rows, place.firstRow, place.rows, u));
+        const here = keepHere(ops.rows(rows, place.firstRow, place.rows, [dimension, u]));
         let own = keepHere(ops.matmul(diagonal, here, false, false));
         if (left !== null) {
-          const above = keepHere(ops.rows(rows, 0, place.firstRow, u));
+          const above = keepHere(ops.rows(rows, 0, place.firstRow, [dimension, u]));
           own = keepHere(ops.add(own, keepHere(ops.matmul(left, above, false, false))));
           const mirrored = keepHere(ops.matmul(left, here, true, false));
           ops.addInPlace(sum, 0, p, keepHere(ops.reshape(mirrored, [p, panelRows * u])));
@@ -100,8 +100,10 @@ function update(ops: NativeOps, panels: readonly NativePanel[], g: Vectors, fact
     const weighted = keep(ops.scale(rows, factors));
     for (const { place, diagonal, left } of panels) {
       ops.scoped((keepHere) => {
-        const here = keepHere(ops.rows(rows, place.firstRow, place.rows, u));
-        const half = keepHere(ops.scale(keepHere(ops.rows(weighted, place.firstRow, place.rows, u)), [0.5]));
+        const here = keepHere(ops.rows(rows, place.firstRow, place.rows, [dimension, u]));
+        const half = keepHere(
+          ops.scale(keepHere(ops.rows(weighted, place.firstRow, place.rows, [dimension, u])), [0.5]),
+        );
         // M + Mᵀ is symmetric to the last bit, which a product of two different operands need not be.
         const tile = keepHere(ops.matmul(here, half, false, true));
         const both = keepHere(ops.add(tile, keepHere(ops.transpose(tile))));
@@ -114,13 +116,13 @@ function update(ops: NativeOps, panels: readonly NativePanel[], g: Vectors, fact
       });
       if (left === null) continue;
       ops.scoped((keepHere) => {
-        const above = keepHere(ops.rows(weighted, 0, place.firstRow, u));
+        const above = keepHere(ops.rows(weighted, 0, place.firstRow, [dimension, u]));
         const tileRows = tileRowsOf(place.rows, dimension * TILE_SHARE);
         const length = tileRows * place.firstRow;
         const tiles = keepHere(ops.reshape(left, [place.rows / tileRows, length]));
         for (let t = 0; t < place.rows / tileRows; t++)
           ops.scoped((keepTile) => {
-            const some = keepTile(ops.rows(rows, place.firstRow + t * tileRows, tileRows, u));
+            const some = keepTile(ops.rows(rows, place.firstRow + t * tileRows, tileRows, [dimension, u]));
             const outer = keepTile(ops.matmul(some, above, false, true));
             ops.addInPlace(tiles, t, 1, keepTile(ops.reshape(outer, [1, length])));
           });
