@@ -14,6 +14,8 @@ export const limits = {
   editsOfHeadChange: 1000,
   /** Range of an edit's importance: what one edit may count beside another of the same batch. */
   importance: { least: 0.01, most: 100 },
+  /** Largest weight of a column, importance and forgetting together: its key grows by 1e4, about as far as fp32 carries. */
+  columnWeight: 1e8,
   /** Bytes of one request body. */
   requestBytes: 16 * 1024 * 1024,
   /** Bytes of one NDJSON line. */

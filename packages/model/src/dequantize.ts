@@ -1,32 +1,38 @@
-import { halfToNumber } from './half.js';
-import { unpackQ6K } from './k-quants.js';
+import { expandBrainFloats, expandHalves, halfAt } from './half.js';
+import { unpackQ2K, unpackQ3K, unpackQ4K, unpackQ5K, unpackQ6K, unpackQ8K } from './k-quants.js';
 
-/** A storage format of GGUF tensors: `blockBytes` bytes hold `blockValues` values. */
+/** A storage format of tensors: `blockBytes` bytes hold `blockValues` values. */
 export interface TensorFormat {
   readonly name: string;
   readonly blockValues: number;
   readonly blockBytes: number;
-  /** Expands whole blocks from the start of `bytes` into `out` from `at`. */
-  readonly unpack: (bytes: DataView, blocks: number, out: Float32Array, at: number) => void;
+  /**
+   * Expands whole blocks from the start of `bytes` into `out` from `at`. `bytes` begins at a multiple of 8 of its buffer;
+   * numbers are little-endian, as is every host that this runs on.
+   */
+  readonly unpack: (bytes: Uint8Array, blocks: number, out: Float32Array, at: number) => void;
 }
 
-function unpackF32(bytes: DataView, blocks: number, out: Float32Array, at: number): void {
-  for (let i = 0; i < blocks; i++) out[at + i] = bytes.getFloat32(4 * i, true);
+function unpackF32(bytes: Uint8Array, blocks: number, out: Float32Array, at: number): void {
+  out.set(new Float32Array(bytes.buffer, bytes.byteOffset, blocks), at);
 }
 
-function unpackF16(bytes: DataView, blocks: number, out: Float32Array, at: number): void {
-  for (let i = 0; i < blocks; i++) out[at + i] = halfToNumber(bytes.getUint16(2 * i, true));
+function unpackF64(bytes: Uint8Array, blocks: number, out: Float32Array, at: number): void {
+  out.set(new Float64Array(bytes.buffer, bytes.byteOffset, blocks), at);
 }
 
-function unpackBF16(bytes: DataView, blocks: number, out: Float32Array, at: number): void {
-  const bits = new Uint32Array(out.buffer, out.byteOffset, out.length);
-  for (let i = 0; i < blocks; i++) bits[at + i] = bytes.getUint16(2 * i, true) << 16;
+function unpackF16(bytes: Uint8Array, blocks: number, out: Float32Array, at: number): void {
+  expandHalves(new Uint16Array(bytes.buffer, bytes.byteOffset, blocks), out, at);
 }
 
-function unpackQ8_0(bytes: DataView, blocks: number, out: Float32Array, at: number): void {
+function unpackBF16(bytes: Uint8Array, blocks: number, out: Float32Array, at: number): void {
+  expandBrainFloats(new Uint16Array(bytes.buffer, bytes.byteOffset, blocks), out, at);
+}
+
+function unpackQ8_0(bytes: Uint8Array, blocks: number, out: Float32Array, at: number): void {
   for (let block = 0, p = 0, o = at; block < blocks; block++, p += 34, o += 32) {
-    const scale = halfToNumber(bytes.getUint16(p, true));
-    for (let j = 0; j < 32; j++) out[o + j] = scale * bytes.getInt8(p + 2 + j);
+    const scale = halfAt(bytes, p);
+    for (let j = 0; j < 32; j++) out[o + j] = scale * ((bytes[p + 2 + j] << 24) >> 24);
   }
 }
 
@@ -39,11 +45,13 @@ function unpackNibbles(options: { minimum: boolean; fifthBit: boolean }): Tensor
   const offset = minimum ? 0 : fifthBit ? 16 : 8;
   return (bytes, blocks, out, at) => {
     for (let block = 0, p = 0, o = at; block < blocks; block++, p += blockBytes, o += 32) {
-      const scale = halfToNumber(bytes.getUint16(p, true));
-      const base = minimum ? halfToNumber(bytes.getUint16(p + 2, true)) : 0;
-      const high = fifthBit ? bytes.getUint32(p + highAt, true) : 0;
+      const scale = halfAt(bytes, p);
+      // x + −0 is x, also where x is −0.
+      const base = minimum ? halfAt(bytes, p + 2) : -0;
+      const h = p + highAt;
+      const high = fifthBit ? bytes[h] | (bytes[h + 1] << 8) | (bytes[h + 2] << 16) | (bytes[h + 3] << 24) : 0;
       for (let j = 0; j < 16; j++) {
-        const pair = bytes.getUint8(p + nibblesAt + j);
+        const pair = bytes[p + nibblesAt + j];
         const low = (pair & 15) | (((high >>> j) & 1) << 4);
         const upper = (pair >> 4) | (((high >>> (j + 16)) & 1) << 4);
         out[o + j] = scale * (low - offset) + base;
@@ -53,19 +61,32 @@ function unpackNibbles(options: { minimum: boolean; fifthBit: boolean }): Tensor
   };
 }
 
-/** Formats this package reads, by the type number of the GGUF specification (ggml.h, `ggml_type`). */
+/** The formats of plain numbers, which GGUF and safetensors share. */
+export const f32 = format('F32', 1, 4, unpackF32);
+export const f16 = format('F16', 1, 2, unpackF16);
+export const bf16 = format('BF16', 1, 2, unpackBF16);
+/** Rounded to fp32. */
+export const f64 = format('F64', 1, 8, unpackF64);
+
+/** Formats of GGUF tensors that this package reads, by the type number of the specification (ggml.h, `ggml_type`). */
 export const tensorFormats: ReadonlyMap<number, TensorFormat> = new Map([
-  [0, { name: 'F32', blockValues: 1, blockBytes: 4, unpack: unpackF32 }],
-  [1, { name: 'F16', blockValues: 1, blockBytes: 2, unpack: unpackF16 }],
-  [2, format('Q4_0', 18, unpackNibbles({ minimum: false, fifthBit: false }))],
-  [3, format('Q4_1', 20, unpackNibbles({ minimum: true, fifthBit: false }))],
-  [6, format('Q5_0', 22, unpackNibbles({ minimum: false, fifthBit: true }))],
-  [7, format('Q5_1', 24, unpackNibbles({ minimum: true, fifthBit: true }))],
-  [8, format('Q8_0', 34, unpackQ8_0)],
-  [14, { name: 'Q6_K', blockValues: 256, blockBytes: 210, unpack: unpackQ6K }],
-  [30, { name: 'BF16', blockValues: 1, blockBytes: 2, unpack: unpackBF16 }],
+  [0, f32],
+  [1, f16],
+  [2, format('Q4_0', 32, 18, unpackNibbles({ minimum: false, fifthBit: false }))],
+  [3, format('Q4_1', 32, 20, unpackNibbles({ minimum: true, fifthBit: false }))],
+  [6, format('Q5_0', 32, 22, unpackNibbles({ minimum: false, fifthBit: true }))],
+  [7, format('Q5_1', 32, 24, unpackNibbles({ minimum: true, fifthBit: true }))],
+  [8, format('Q8_0', 32, 34, unpackQ8_0)],
+  [10, format('Q2_K', 256, 84, unpackQ2K)],
+  [11, format('Q3_K', 256, 110, unpackQ3K)],
+  [12, format('Q4_K', 256, 144, unpackQ4K)],
+  [13, format('Q5_K', 256, 176, unpackQ5K)],
+  [14, format('Q6_K', 256, 210, unpackQ6K)],
+  [15, format('Q8_K', 256, 292, unpackQ8K)],
+  [28, f64],
+  [30, bf16],
 ]);
 
-function format(name: string, blockBytes: number, unpack: TensorFormat['unpack']): TensorFormat {
-  return { name, blockValues: 32, blockBytes, unpack };
+function format(name: string, blockValues: number, blockBytes: number, unpack: TensorFormat['unpack']): TensorFormat {
+  return { name, blockValues, blockBytes, unpack };
 }

@@ -6,7 +6,10 @@ export type ModelErrorCode =
   | 'UNSUPPORTED_FORMAT'
   | 'UNSUPPORTED_ARCHITECTURE'
   | 'PROMPT_TOO_LONG'
-  | 'EMPTY_TOKENS';
+  | 'EMPTY_TOKENS'
+  | 'INVALID_SAMPLING'
+  | 'NOT_A_NUMBER'
+  | 'NO_CHAT_TEMPLATE';
 
 /** The error of this package. Messages name the offending file, tensor or text. */
 export class ModelError extends Error {

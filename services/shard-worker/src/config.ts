@@ -1,6 +1,15 @@
+import { totalmem } from 'node:os';
 import { z } from 'zod';
 
 const address = z.string().regex(/^[^\s:]+:\d+$/, 'must be host:port');
+
+/** Several workers and a model share a machine where nobody says how much each may take. */
+const MEMORY_SHARE = 0.25;
+
+/** A quarter of what the machine has, or of what its control group leaves to this process. */
+export function defaultMemoryBytes(total = totalmem(), constrained = process.constrainedMemory()): number {
+  return Math.floor(MEMORY_SHARE * (constrained > 0 ? Math.min(total, constrained) : total));
+}
 
 const schema = z.object({
   /** Postgres holding the log. */
@@ -16,7 +25,7 @@ const schema = z.object({
   /** Folder for the inversion of covariances that do not fit into memory. */
   SHARD_SCRATCH_DIR: z.string().min(1).optional(),
   /** Bytes that shards and inverse covariances may take: the least recently used are dropped, one that needs more is refused. */
-  SHARD_MEMORY_BYTES: z.coerce.number().int().min(1_000_000).default(2_000_000_000),
+  SHARD_MEMORY_BYTES: z.coerce.number().int().min(1_000_000).default(() => defaultMemoryBytes()),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
 

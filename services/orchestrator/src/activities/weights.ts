@@ -1,8 +1,7 @@
-import { type Edit, ErrataError, type Stream } from '@errata/contracts';
+import { type Edit, ErrataError, limits, type Stream } from '@errata/contracts';
 import type { EditOutcome } from '@errata/store';
 
-/** Largest weight of a column: beyond it the anchor is lost to rounding beside the edit, in fp32 and nearly so in fp64. */
-export const largestWeight = 1e8;
+const largestWeight = limits.columnWeight;
 
 type Weighed = Pick<Edit, 'id' | 'importance'>;
 
@@ -14,7 +13,7 @@ export function weightOf(stream: Pick<Stream, 'config'>, seq: number, edit: Weig
   return edit.importance * growth(stream, seq);
 }
 
-/** Weights of the columns of a batch; none where all are 1. @throws ErrataError ILL_CONDITIONED above {@link largestWeight} */
+/** Weights of the columns of a batch; none where all are 1. @throws ErrataError ILL_CONDITIONED above the limit */
 export function weightsOf(stream: Pick<Stream, 'config'>, seq: number, edits: readonly Weighed[]): number[] {
   const weights = edits.map((edit) => weightOf(stream, seq, edit));
   const heavy = edits.find((_, i) => weights[i] > largestWeight);
@@ -22,7 +21,7 @@ export function weightsOf(stream: Pick<Stream, 'config'>, seq: number, edits: re
   return weights.every((weight) => weight === 1) ? [] : weights;
 }
 
-/** The edits of a batch that would weigh more than {@link largestWeight}, rejected with the reason. */
+/** The edits of a batch that would weigh more than the limit, rejected with the reason. */
 export function tooHeavy(stream: Pick<Stream, 'config'>, seq: number, edits: readonly Weighed[]): EditOutcome[] {
   return edits
     .filter((edit) => weightOf(stream, seq, edit) > largestWeight)
