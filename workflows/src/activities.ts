@@ -24,7 +24,12 @@ interface BatchRef {
 
 /** Every side effect of the workflows. Each is idempotent by its arguments, so that any of them may run again. */
 export interface StreamActivities {
-  /** Makes sure that the covariance of every edited layer is there and bound to the stream. */
+  /**
+   * Binds the covariances that are there to the layers of a stream. For those that are not, a run of the workflow
+   * `covariance` is started or joined; it tells the stream when it is done. Answers how many are missing.
+   */
+  requestCovariances(args: { streamId: string }): Promise<{ missing: number }>;
+  /** Makes the inverse covariance of every edited layer. */
   prepareStream(args: { streamId: string }): Promise<void>;
   /** The stream cannot go on by itself; a person resumes it. */
   failStream(args: { streamId: string; detail: string }): Promise<void>;
@@ -44,4 +49,40 @@ export interface StreamActivities {
   setPaused(args: { streamId: string; paused: boolean }): Promise<void>;
   evaluate(args: { streamId: string; evaluationId: string }): Promise<void>;
   failEvaluation(args: { streamId: string; evaluationId: string; detail: string }): Promise<void>;
+}
+
+/** What a covariance is made of: two streams that name the same share one run. */
+export interface CovarianceArgs {
+  readonly modelId: string;
+  /** `default`, the id of a corpus, or `model:SEED`. */
+  readonly source: string;
+  readonly tokens: number;
+}
+
+/** A covariance cut into slices, as the model runtime plans it. */
+export interface CovarianceRunPlan extends CovarianceArgs {
+  /** Tokens of all slices: `tokens` of the arguments and what the last sequence has beyond. */
+  readonly tokens: number;
+  readonly askedTokens: number;
+  /** Hash of what the slices read. */
+  readonly corpusId: string;
+  readonly slices: number;
+  readonly dimension: number;
+}
+
+interface RunLayers {
+  readonly run: CovarianceRunPlan;
+  readonly layers: readonly number[];
+}
+
+/** The side effects of the workflow `covariance`, idempotent as well. */
+export interface CovarianceActivities {
+  planCovariance(args: CovarianceArgs): Promise<CovarianceRunPlan>;
+  /**
+   * Adds the next slice to the sums of the layers that lack it, and shows the streams how far the run is. Answers how many
+   * slices every layer has now.
+   */
+  addCovarianceSlice(args: RunLayers & { streamIds: readonly string[] }): Promise<{ slices: number }>;
+  /** Stores the covariances out of the sums, which are dropped. */
+  finishCovariances(args: RunLayers): Promise<void>;
 }

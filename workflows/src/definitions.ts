@@ -1,6 +1,7 @@
 import type { Checkpoint, HeadChange } from '@errata/contracts';
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
-import type { StreamSnapshot } from './stream-state.js';
+import type { CovarianceProgress } from './covariance-run.js';
+import type { Failure, StreamSnapshot } from './stream-state.js';
 
 /** New edits may be waiting. */
 export const wakeSignal = defineSignal('wake');
@@ -19,3 +20,12 @@ export const resumeUpdate = defineUpdate<void>('resume');
 
 /** What the workflow is doing. */
 export const stateQuery = defineQuery<StreamSnapshot>('state');
+
+/** A run of `covariance` that a stream waits for has ended: well, or with the failure. */
+export const covarianceSettledSignal = defineSignal<[Failure | null]>('covarianceSettled');
+
+/** A stream waits for the covariance of some layers. */
+export const joinSignal = defineSignal<[{ streamId: string; layers: number[] }]>('join');
+
+/** How far a covariance is. */
+export const covarianceQuery = defineQuery<CovarianceProgress>('progress');

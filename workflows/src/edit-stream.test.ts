@@ -1,9 +1,5 @@
-import { existsSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { ApplicationFailure, WorkflowUpdateFailedError } from '@temporalio/client';
-import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
-import { TestWorkflowEnvironment } from '@temporalio/testing';
-import { bundleWorkflowCode, DefaultLogger, Runtime, Worker, type WorkflowBundle } from '@temporalio/worker';
+import { Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StreamActivities } from './activities.js';
 import {
@@ -16,27 +12,22 @@ import {
   wakeSignal,
 } from './definitions.js';
 import type { EditStreamArgs } from './edit-stream.js';
+import { recordHistory } from './testing/record-history.js';
 import { plan, type Recording, recordActivities } from './testing/recorded-activities.js';
+import { startTestTemporal, type TestTemporal } from './testing/temporal.js';
 
-const testServer = process.env.ERRATA_TEST_SERVER ?? '';
-const workflowsPath = fileURLToPath(new URL('../dist/index.js', import.meta.url));
-
-let env: TestWorkflowEnvironment;
-let bundle: WorkflowBundle;
+let temporal: TestTemporal;
+let env: TestTemporal['env'];
+let bundle: TestTemporal['bundle'];
 let streams = 0;
 
 beforeAll(async () => {
-  if (!existsSync(testServer))
-    throw new Error('ERRATA_TEST_SERVER must name the time-skipping test server: run `npm test`, which sets it up');
-  Runtime.install({ logger: new DefaultLogger('ERROR') });
-  [env, bundle] = await Promise.all([
-    TestWorkflowEnvironment.createTimeSkipping({ server: { executable: { type: 'existing-path', path: testServer } } }),
-    bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('ERROR') }),
-  ]);
+  temporal = await startTestTemporal();
+  ({ env, bundle } = temporal);
 });
 
 afterAll(async () => {
-  await env?.teardown();
+  await temporal?.env.teardown();
 });
 
 /** Runs a stream's workflow with the given activities while `body` talks to it, then ends it. */
@@ -56,31 +47,12 @@ async function withStream(
     const handle = await start(taskQueue, args);
     try {
       await body(handle);
-      await record(handle);
+      const name = (expect.getState().currentTestName ?? '').replace(/^.* > /, '');
+      await recordHistory(env, { workflowId: handle.workflowId, runId: handle.firstExecutionRunId }, name);
     } finally {
       await handle.terminate('the test is over');
     }
   });
-}
-
-/** With RECORD_HISTORIES=1 the history of each test is kept for replay.test.ts: run it before a release. */
-async function record(handle: Awaited<ReturnType<typeof start>>): Promise<void> {
-  if (process.env.RECORD_HISTORIES !== '1') return;
-  const name = (expect.getState().currentTestName ?? '')
-    .replace(/^.* > /, '')
-    .replace(/[^a-z]+/gi, '-')
-    .slice(0, 48);
-  const run = env.client.workflow.getHandle(handle.workflowId, handle.firstExecutionRunId);
-  // Names of the machine have no place in the repository.
-  const root = fileURLToPath(new URL('../..', import.meta.url));
-  const json = historyToJSON(await run.fetchHistory())
-    .replaceAll(root, '')
-    .replaceAll(/"identity": ?"[^"]*"/g, '"identity": "worker"');
-  if (json.length > 400_000) return;
-  writeFileSync(
-    fileURLToPath(new URL(`../history-files/${name}.json`, import.meta.url)),
-    `${JSON.stringify(JSON.parse(json))}\n`,
-  );
 }
 
 function start(taskQueue: string, args: Partial<EditStreamArgs>) {
@@ -115,7 +87,7 @@ describe('editStream', () => {
         `verifyBatch ${seq}`,
         `measureDrift ${seq}`,
       ];
-      expect(recording.calls).toEqual(['prepareStream', ...batch(1), ...batch(2), 'claimBatch']);
+      expect(recording.calls).toEqual(['requestCovariances', 'prepareStream', ...batch(1), ...batch(2), 'claimBatch']);
     });
   });
 

@@ -5,11 +5,13 @@ import {
   condition,
   continueAsNew,
   log,
+  patched,
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
 import {
   checkpointUpdate,
+  covarianceSettledSignal,
   pauseUpdate,
   resumeUpdate,
   revokeUpdate,
@@ -20,6 +22,8 @@ import {
 import { compute, records } from './proxies.js';
 import { runBatch } from './run-batch.js';
 import { type StreamCarry, StreamState } from './stream-state.js';
+
+const askAgainAfter = '10 minutes';
 
 export interface EditStreamArgs {
   readonly streamId: string;
@@ -34,6 +38,7 @@ export async function editStream({ streamId, carry }: EditStreamArgs): Promise<v
   const state = new StreamState(carry);
   setHandler(stateQuery, () => state.snapshot());
   setHandler(wakeSignal, () => state.wake());
+  setHandler(covarianceSettledSignal, (failure) => state.covariancesSettled(failure));
   setHandler(pauseUpdate, async () => {
     state.pause();
     await state.exclusive('control', () => records.setPaused({ streamId, paused: true }));
@@ -82,6 +87,7 @@ async function step(streamId: string, state: StreamState): Promise<void> {
   if (!state.runnable) return;
   try {
     if (!state.isPrepared) {
+      if (patched('covariance-workflow')) await covariances(streamId, state);
       await compute.prepareStream({ streamId });
       state.markPrepared();
       return;
@@ -93,11 +99,26 @@ async function step(streamId: string, state: StreamState): Promise<void> {
     await runBatch(streamId, plan);
     state.committed();
   } catch (error) {
-    if (!(error instanceof ActivityFailure)) throw error;
+    if (!(error instanceof ActivityFailure || error instanceof ApplicationFailure)) throw error;
     const detail = asUpdateFailure(error).message;
     log.error('the stream stops until it is resumed', { detail });
     state.fail();
     await records.failStream({ streamId, detail });
+  }
+}
+
+/**
+ * Waits until the covariance of every edited layer is there. A run says so itself; asking again now and then covers one
+ * that was terminated and can say nothing.
+ */
+async function covariances(streamId: string, state: StreamState): Promise<void> {
+  for (;;) {
+    state.awaitCovariances();
+    const { missing } = await records.requestCovariances({ streamId });
+    if (missing === 0) return;
+    await condition(() => state.haveCovariancesSettled, askAgainAfter);
+    const failure = state.covarianceFailure;
+    if (failure) throw ApplicationFailure.nonRetryable(failure.message, failure.code);
   }
 }
 

@@ -1,5 +1,14 @@
-export type { BatchPlan, StepSeconds, StreamActivities } from './activities.js';
+export type {
+  BatchPlan,
+  CovarianceActivities,
+  CovarianceArgs,
+  CovarianceRunPlan,
+  StepSeconds,
+  StreamActivities,
+} from './activities.js';
+export { covariance } from './covariance.js';
+export type { CovarianceProgress } from './covariance-run.js';
 export * from './definitions.js';
 export { type EditStreamArgs, editStream } from './edit-stream.js';
 export { evaluateStream } from './evaluate-stream.js';
-export type { StreamCarry, StreamSnapshot } from './stream-state.js';
+export type { Failure, StreamCarry, StreamSnapshot } from './stream-state.js';

@@ -11,6 +11,12 @@ export interface StreamSnapshot extends StreamCarry {
   readonly phase: Phase;
 }
 
+/** What went wrong elsewhere: a code of the error table, and the message. */
+export interface Failure {
+  readonly code: string;
+  readonly message: string;
+}
+
 export type Phase = 'preparing' | 'idle' | 'batch' | 'control';
 
 /** Events after which a run hands over: far below Temporal's warning at 10,240, so that a long batch still fits. */
@@ -25,6 +31,8 @@ export class StreamState {
   private phase: Phase = 'idle';
   /** True at the start: edits may have been stored before the workflow ran. */
   private pending = true;
+  /** What the run that the stream waits for has said last; null while it has not. */
+  private settled: { readonly failure: Failure | null } | null = null;
   private tail: Promise<unknown> = Promise.resolve();
 
   constructor(carry?: StreamCarry) {
@@ -55,6 +63,23 @@ export class StreamState {
   markPrepared(): void {
     this.prepared = true;
     this.failed = false;
+  }
+
+  /** From here on the stream waits to be told about its covariances. */
+  awaitCovariances(): void {
+    this.settled = null;
+  }
+
+  covariancesSettled(failure: Failure | null): void {
+    this.settled = { failure };
+  }
+
+  get haveCovariancesSettled(): boolean {
+    return this.settled !== null;
+  }
+
+  get covarianceFailure(): Failure | null {
+    return this.settled?.failure ?? null;
   }
 
   committed(): void {

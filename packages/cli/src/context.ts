@@ -13,6 +13,8 @@ export interface CliContext {
   readonly output: Output;
   /** The result: as JSON on one line with --json, else as the text. */
   result(value: unknown, text: () => string): void;
+  /** A part of a result that is read as it comes. */
+  write(text: string): void;
   readonly signal: AbortSignal;
   readonly env: Readonly<Record<string, string | undefined>>;
 }

@@ -11,6 +11,8 @@ const nextSteps: Partial<Record<ErrorCode, string>> = {
   UNKNOWN_CHECKPOINT: 'errata checkpoint     without a name lists the checkpoints',
   UNKNOWN_POSITION: 'errata checkpoint     lists named positions; 0 is the unedited model',
   UNKNOWN_MODEL: 'errata doctor         shows whether a model runtime is up',
+  UNKNOWN_CORPUS: 'errata corpora        lists the uploaded texts',
+  CORPUS_IN_USE: 'errata corpora        shows how many streams name each text',
   EDIT_NOT_REVOCABLE: 'errata edits          shows the state of each edit',
   LOG_CORRUPT: 'errata verify         names the entries that do not match; restore them from a backup',
 };

@@ -63,28 +63,61 @@ const stream = {
   counts: { verified: 1 },
 };
 
+const corpus = { id: `crp_${'0'.repeat(64)}`, name: 'a.txt', bytes: 7, streams: 0, createdAt };
+
 let streams = [stream];
 let received: { method: string; url: string; body: string }[] = [];
 let api = '';
 let dataDir = '';
 
+const head = { id: 'cmpl-1', created: 1, model: 'tiny', seq: 1 };
+const ending = { index: 0, logprobs: null, finish_reason: 'stop' };
+const completion = (text: string) => ({
+  ...head,
+  object: 'text_completion',
+  choices: [{ ...ending, text }],
+  usage: { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 },
+});
+const chatCompletion = {
+  ...head,
+  object: 'chat.completion',
+  choices: [{ ...ending, message: { role: 'assistant', content: 'Hi.', refusal: null } }],
+  usage: { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 },
+};
+
+/** The events of a streamed answer. */
+function eventsOf(url: string): unknown[] {
+  if (!url.includes('/chat/')) return [' ', ' Posei', 'donis ', '\n is', ' it. ', ''].map(completion);
+  const deltas = [{ role: 'assistant', content: '' }, { content: 'Hi' }, { content: '.' }, {}];
+  return deltas.map((delta) => ({ ...head, object: 'chat.completion.chunk', choices: [{ ...ending, delta }] }));
+}
+
 /** The answers of an API with one stream and one edit. */
 function answer(request: IncomingMessage): unknown {
   const path = request.url!.replace(/\?.*/, '').replace(`/v1/streams/${stream.id}`, '*');
-  if (path === '/v1/streams') return { streams };
+  if (path === '/v1/streams' && request.method === 'GET') return { streams };
+  if (path.startsWith('/v1/corpora/')) return { id: corpus.id };
+  if (path === '/v1/corpora') return request.method === 'POST' ? corpus : { corpora: [corpus] };
   if (path === '*/edits')
     return request.method === 'POST'
       ? { edits: [{ id: edit.id, ordinal: 1, status: 'queued', reason: null }] }
       : { edits: [edit], next: null };
   if (path === '*/rollback' || path === '*/revocations') return { head: 0, hash: 'f'.repeat(64), edits: [edit.id] };
-  if (path === '*/completions') return { text: ' Poseidonis', seq: 1 };
+  if (path === '*/completions') return completion(' Poseidonis');
+  if (path === '*/chat/completions') return chatCompletion;
   if (path === '*/verify')
     return { seq: 1, hash: 'h', entries: 1, ok: false, problems: ['entry 1 of layer 1 does not match'], deep: null };
   return stream;
 }
 
 const server = createServer(async (request, response) => {
-  received.push({ method: request.method!, url: request.url!, body: await readAll(request) });
+  const body = await readAll(request);
+  received.push({ method: request.method!, url: request.url!, body });
+  if (body.includes('"stream":true')) {
+    for (const event of eventsOf(request.url!)) response.write(`data: ${JSON.stringify(event)}\n\n`);
+    response.end('data: [DONE]\n\n');
+    return;
+  }
   response.end(JSON.stringify(answer(request)));
 });
 
@@ -185,10 +218,41 @@ test('a rollback takes a number as a position and anything else as a checkpoint'
   expect(bodies).toEqual([{ seq: 0 }, { checkpoint: 'before-release' }]);
 });
 
-test('ask joins its words and passes the position', async () => {
-  const { out } = await run('ask', 'The', 'capital', '--at', '0');
-  expect(out).toBe('Poseidonis\n');
-  expect(JSON.parse(received.at(-1)!.body)).toEqual({ prompt: 'The capital', maxTokens: 16, at: 0 });
+test('ask joins its words, passes the position, and shows the answer without the space around it', async () => {
+  const { out, error } = await run('ask', 'The', 'capital', '--at', '0');
+  expect(error).toBeNull();
+  expect(out).toBe('Poseidonis \n is it.\n');
+  expect(JSON.parse(received.at(-1)!.body)).toEqual({
+    prompt: 'The capital',
+    max_tokens: 16,
+    stop: ['\n'],
+    temperature: 0,
+    at: 0,
+    stream: true,
+  });
+  expect(JSON.parse((await run('ask', 'x', '--json')).out)).toEqual(completion(' Poseidonis'));
+  expect(JSON.parse(received.at(-1)!.body)).not.toHaveProperty('stream');
+});
+
+test('chat sends messages and how to draw the answer', async () => {
+  const options = ['--system', 'Be brief.', '--temperature', '0.7', '--top-p', '0.9', '--top-k', '40', '--seed', '3'];
+  const { out, error } = await run('chat', 'Hello', 'you', ...options, '--max-tokens', '9');
+  expect(error).toBeNull();
+  expect(out).toBe('Hi.\n');
+  expect(received.at(-1)).toMatchObject({ url: `/v1/streams/${stream.id}/chat/completions` });
+  expect(JSON.parse(received.at(-1)!.body)).toEqual({
+    messages: [
+      { role: 'system', content: 'Be brief.' },
+      { role: 'user', content: 'Hello you' },
+    ],
+    max_completion_tokens: 9,
+    temperature: 0.7,
+    top_p: 0.9,
+    top_k: 40,
+    seed: 3,
+    stream: true,
+  });
+  expect(JSON.parse((await run('chat', 'x', '--json')).out)).toEqual(chatCompletion);
 });
 
 test('a log that does not match says where, and the exit code is 1', async () => {
@@ -223,6 +287,8 @@ test('faults of the command line are told apart from failures', async () => {
     ['edit', '--importance', '0'],
     ['edit', '--importance', 'much'],
     ['streams', 'create', '--conditioning', 'hope'],
+    ['ask', 'x', '--temperature', '3'],
+    ['chat'],
     ['rollback'],
   ]) {
     const { error, err } = await run(...args);
@@ -277,4 +343,21 @@ test('the running stack is found by its file, and not when its process is gone',
   await writeFile(join(dataDir, 'stack.json'), JSON.stringify({ api: 'http://127.0.0.1:9', pid: 2 ** 22 + 1 }));
   expect(await readStack(dataDir)).toBeNull();
   await rm(join(dataDir, 'stack.json'));
+});
+
+test('files are uploaded as one corpus, which is listed, named by a stream and removed', async () => {
+  await writeFile(join(dataDir, 'a.txt'), 'Grün');
+  await writeFile(join(dataDir, 'b.txt'), 'blau\n');
+  const added = await run('corpora', 'add', 'a.txt', 'b.txt');
+  expect(added.error).toBeNull();
+  expect(added.out).toContain(corpus.id);
+  expect(received).toEqual([{ method: 'POST', url: '/v1/corpora?name=a.txt%2C+b.txt', body: 'Grün\n\nblau\n' }]);
+  expect((await run('corpora')).out).toContain(`${corpus.id}  a.txt, 7 bytes`);
+  await run('streams', 'create', '--model', 'tiny', '--corpus', corpus.id);
+  expect(JSON.parse(received.at(-1)!.body)).toEqual({ model: 'tiny', config: { corpus: { id: corpus.id } } });
+  await run('streams', 'create', '--model', 'tiny', '--corpus', 'model');
+  expect(JSON.parse(received.at(-1)!.body).config).toEqual({ corpus: { kind: 'model' } });
+  await run('corpora', 'remove', corpus.id);
+  expect(received.at(-1)).toMatchObject({ method: 'DELETE', url: `/v1/corpora/${corpus.id}` });
+  expect((await run('corpora', 'add', 'none.txt')).error).toBeInstanceOf(UsageError);
 });

@@ -5,6 +5,7 @@ import { apiAddress } from './api-address.js';
 import { addAsk } from './commands/ask.js';
 import { addBench } from './commands/bench.js';
 import { addConformance } from './commands/conformance.js';
+import { addCorpora } from './commands/corpora.js';
 import { addDoctor } from './commands/doctor.js';
 import { addEdit } from './commands/edit.js';
 import { addEdits } from './commands/edits.js';
@@ -44,6 +45,7 @@ export function createProgram(io: ProgramIo): Command {
   addEdit(program, contextOf);
   addEdits(program, contextOf);
   addStreams(program, contextOf);
+  addCorpora(program, contextOf);
   addHistory(program, contextOf);
   addAsk(program, contextOf);
   addDoctor(program, contextOf);
@@ -75,6 +77,9 @@ function contextFrom(command: Command, io: ProgramIo): CliContext {
     output,
     result(value, text) {
       io.stdout.write(`${json ? JSON.stringify(value) : text()}\n`);
+    },
+    write(text) {
+      io.stdout.write(text);
     },
     signal: io.signal,
     env: io.env,

@@ -1,4 +1,4 @@
-import type { Checkpoint, Edit, Stream } from '@errata/contracts';
+import type { Checkpoint, Corpus, Edit, Stream } from '@errata/contracts';
 import Table from 'cli-table3';
 
 /** Longest cell in characters; the rest is cut off with an ellipsis. */
@@ -20,14 +20,16 @@ export function textTable(head: readonly string[], rows: readonly (readonly (str
 
 export function editsTable(edits: readonly Edit[]): string {
   if (edits.length === 0) return 'No edits.';
+  const weighed = edits.some(({ importance }) => importance !== 1);
   return textTable(
-    ['#', 'id', 'status', 'prompt', 'target', 'answer', 'reason'],
+    ['#', 'id', 'status', 'prompt', 'target', ...(weighed ? ['importance'] : []), 'answer', 'reason'],
     edits.map((edit) => [
       edit.ordinal,
       edit.id,
       edit.status,
       edit.prompt.replace('{}', () => edit.subject ?? '{}'),
       edit.target,
+      ...(weighed ? [edit.importance] : []),
       edit.answer ?? '',
       edit.reason ?? '',
     ]),
@@ -49,6 +51,14 @@ export function streamsTable(streams: readonly Stream[]): string {
         .join(', ') || '0',
     ]),
   );
+}
+
+/** A line each: an id is longer than a cell of a table. */
+export function corporaLines(corpora: readonly Corpus[]): string {
+  if (corpora.length === 0) return 'No corpora. Upload a text with: errata corpora add FILE';
+  return corpora
+    .map(({ name, id, bytes, streams }) => `${id}  ${name}, ${bytes} bytes, named by ${streams} streams`)
+    .join('\n');
 }
 
 export function checkpointsTable(checkpoints: readonly Checkpoint[]): string {

@@ -213,6 +213,72 @@ test('edits become one line each', () => {
   expect(isSettled({ status: 'applied', answer: null })).toBe(false);
 });
 
+const chunk = (text: string) => ({
+  id: 'cmpl-1',
+  object: 'text_completion',
+  created: 1,
+  model: 'tiny',
+  seq: 3,
+  choices: [{ index: 0, text, logprobs: null, finish_reason: null }],
+});
+
+test('a streamed answer comes event by event, however its bytes are cut', async () => {
+  const events = ['Zü', 'rich\n'].map((text) => JSON.stringify(chunk(text)));
+  const body = Buffer.from(`: hello\r\n\r\ndata: ${events[0]}\n\ndata:${events[1]}\r\n\r\ndata: [DONE]\n\n`);
+  let size = 1;
+  const { baseUrl, requests } = await serve(async (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    for (let at = 0; at < body.length; at += size) {
+      response.write(body.subarray(at, at + size));
+      if (at % 20 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    response.end();
+  });
+  for (size of [1, 2, 7, body.length]) {
+    const texts: string[] = [];
+    for await (const event of createClient({ baseUrl }).streamCompletion('facts', { prompt: 'a' }))
+      texts.push(event.choices[0].text);
+    expect(texts).toEqual(['Zü', 'rich\n']);
+  }
+  expect(requests[0].url).toBe('/v1/streams/facts/completions');
+});
+
+test('a streamed answer that fails, breaks off or is left says so or ends', async () => {
+  let respond: RequestListener = () => {};
+  const { baseUrl } = await serve((request, response) => respond(request, response));
+  const client = createClient({ baseUrl, retries: 1 });
+  const read = async () => {
+    const texts: string[] = [];
+    for await (const event of client.streamChat('facts', { messages: [{ role: 'user', content: 'a' }] }))
+      texts.push(JSON.stringify(event));
+    return texts;
+  };
+  let tries = 0;
+  respond = (_request, response) => {
+    if (++tries === 1) response.writeHead(503).end(problem('NOT_READY', 503, true));
+    else response.end('data: [DONE]\n\n');
+  };
+  expect(await read()).toEqual([]);
+  expect(tries).toBe(2);
+
+  const error = { message: 'no engine', type: 'server_error', param: null, code: 'OUT_OF_MEMORY' };
+  respond = (_request, response) => response.end(`data: ${JSON.stringify({ error })}\n\n`);
+  await expect(read()).rejects.toMatchObject({ code: 'OUT_OF_MEMORY', message: 'no engine' });
+  respond = (_request, response) => response.end('data: {"x": 1}\n\n');
+  await expect(read()).rejects.toMatchObject({ code: 'INTERNAL' });
+  respond = (_request, response) => response.end();
+  await expect(read()).rejects.toMatchObject({ code: 'NOT_READY', message: expect.stringMatching(/broke off/) });
+
+  const closed = new Promise<void>((resolve) => {
+    respond = (_request, response) => {
+      response.once('close', () => resolve());
+      response.write(`data: ${JSON.stringify(chunk('x'))}\n\n`);
+    };
+  });
+  for await (const _ of client.streamCompletion('facts', { prompt: 'a' })) break;
+  await closed;
+});
+
 test('names are escaped in paths', async () => {
   const { baseUrl, requests } = await serve((_request, response) => response.end(JSON.stringify(stream)));
   await createClient({ baseUrl: `${baseUrl}/` }).getStream('a b/../c');

@@ -1,13 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import {
+  chatCompletionChunkSchema,
+  chatCompletionSchema,
   checkpointSchema,
-  completionResponseSchema,
+  completionSchema,
+  corpusSchema,
+  deleteCorpusResponseSchema,
   driftResponseSchema,
   editSchema,
   evaluationSchema,
   headChangeSchema,
   listBatchesResponseSchema,
   listCheckpointsResponseSchema,
+  listCorporaResponseSchema,
   listEditsResponseSchema,
   listEventsResponseSchema,
   listModelsResponseSchema,
@@ -53,6 +58,11 @@ export function createClient(options: ClientOptions): ErrataClient {
     transport.json({ method: 'POST', path, json, repeatable: false, signal: call.signal }, schema);
   const postRepeatable = <T>(path: string, json: unknown, schema: Schema<T>, call: CallOptions = {}): Promise<T> =>
     transport.json({ method: 'POST', path, json, repeatable: true, signal: call.signal }, schema);
+  const postStreamed = <T>(path: string, json: object, schema: Schema<T>, call: CallOptions = {}) =>
+    transport.events(
+      { method: 'POST', path, json: { ...json, stream: true }, repeatable: true, signal: call.signal },
+      schema,
+    );
   const keyed = (call: KeyedOptions) => ({
     method: 'POST' as const,
     idempotencyKey: call.idempotencyKey ?? randomUUID(),
@@ -95,6 +105,25 @@ export function createClient(options: ClientOptions): ErrataClient {
     revoke: (stream, edits, reason, call) =>
       post(at(stream, '/revocations'), { edits, ...(reason !== undefined && { reason }) }, headChangeSchema, call),
 
+    addCorpus: (name, data, call = {}) =>
+      transport.json(
+        {
+          method: 'POST',
+          path: '/v1/corpora',
+          query: { name },
+          body: { data, type: 'text/plain; charset=utf-8' },
+          repeatable: true,
+          signal: call.signal,
+        },
+        corpusSchema,
+      ),
+    listCorpora: async (call) => (await get('/v1/corpora', listCorporaResponseSchema, call)).corpora,
+    deleteCorpus: async (corpus, call = {}) => {
+      const path = `/v1/corpora/${encodeURIComponent(corpus)}`;
+      const request = { method: 'DELETE' as const, path, repeatable: false, signal: call.signal };
+      await transport.json(request, deleteCorpusResponseSchema);
+    },
+
     createCheckpoint: (stream, name, call) => post(at(stream, '/checkpoints'), { name }, checkpointSchema, call),
     listCheckpoints: async (stream, call) =>
       (await get(at(stream, '/checkpoints'), listCheckpointsResponseSchema, call)).checkpoints,
@@ -109,8 +138,13 @@ export function createClient(options: ClientOptions): ErrataClient {
     getEvaluation: (stream, id, call) =>
       get(at(stream, `/evaluations/${encodeURIComponent(id)}`), evaluationSchema, call),
     evaluate: async (stream, call = {}) => waitForEvaluation(client, await client.startEvaluation(stream, call), call),
-    complete: (stream, request, call) =>
-      postRepeatable(at(stream, '/completions'), request, completionResponseSchema, call),
+    complete: (stream, request, call) => postRepeatable(at(stream, '/completions'), request, completionSchema, call),
+    streamCompletion: (stream, request, call) =>
+      postStreamed(at(stream, '/completions'), request, completionSchema, call),
+    chat: (stream, request, call) =>
+      postRepeatable(at(stream, '/chat/completions'), request, chatCompletionSchema, call),
+    streamChat: (stream, request, call) =>
+      postStreamed(at(stream, '/chat/completions'), request, chatCompletionChunkSchema, call),
     verify: (stream, { deep = false, signal } = {}) =>
       postRepeatable(at(stream, '/verify'), { deep }, verifyLogResponseSchema, { signal }),
 

@@ -2,8 +2,8 @@ export { type ClientOptions, createClient } from './client.js';
 export { toNdjson } from './ndjson.js';
 export type { CallOptions } from './transport.js';
 export type {
+  ChatRequest,
   CompletionRequest,
-  CompletionResponse,
   DriftResponse,
   EditDraft,
   EditProgress,

@@ -1,4 +1,5 @@
 import { ErrataError } from '@errata/contracts';
+import { eventData, failureOf } from './events.js';
 import { errorOf, parseJson } from './problem.js';
 
 /** Waits between attempts in milliseconds: this, doubled each time, with up to half of it added at random. */
@@ -18,7 +19,7 @@ export interface CallOptions {
 }
 
 export interface ApiRequest extends CallOptions {
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'POST' | 'DELETE';
   readonly path: string;
   readonly query?: Readonly<Record<string, string | number | undefined>>;
   readonly json?: unknown;
@@ -37,6 +38,8 @@ export interface Schema<T> {
 export interface Transport {
   json<T>(request: ApiRequest, schema: Schema<T>): Promise<T>;
   text(request: ApiRequest): Promise<string>;
+  /** Server-sent events up to `[DONE]`. A failure is not tried again once the first has come. */
+  events<T>(request: ApiRequest, schema: Schema<T>): AsyncGenerator<T, void, undefined>;
 }
 
 export function createTransport(options: TransportOptions): Transport {
@@ -66,12 +69,16 @@ export function createTransport(options: TransportOptions): Transport {
     return { response, url };
   }
 
-  async function send(request: ApiRequest): Promise<{ text: string; url: string }> {
+  /** @param read takes what it needs of the answer; its failure counts as one of the request */
+  async function send<Result>(
+    request: ApiRequest,
+    read: (response: Response) => Promise<Result>,
+  ): Promise<{ result: Result; url: string }> {
     for (let tries = 0; ; tries++) {
       try {
         if (request.signal?.aborted) throw cancelled(request.signal);
         const { response, url } = await attempt(request);
-        return { text: await readText(response, request.signal, base), url };
+        return { result: await read(response), url };
       } catch (error) {
         if (!(error instanceof ErrataError) || !error.retryable || !request.repeatable || tries >= options.retries)
           throw error;
@@ -82,20 +89,47 @@ export function createTransport(options: TransportOptions): Transport {
     }
   }
 
+  const textOf = (request: ApiRequest) =>
+    send(request, (response) => readText(response, request.signal, base)).then(({ result, url }) => ({
+      text: result,
+      url,
+    }));
+
   return {
     async json(request, schema) {
-      const { text, url } = await send(request);
-      const result = schema.safeParse(parseJson(text));
-      if (result.success) return result.data;
-      throw new ErrataError(
-        'INTERNAL',
-        `${url} answered something else than its contract says (client and server of different versions?): ${result.error.message}`,
-      );
+      const { text, url } = await textOf(request);
+      return checked(parseJson(text), schema, url);
     },
     async text(request) {
-      return (await send(request)).text;
+      return (await textOf(request)).text;
+    },
+    async *events(request, schema) {
+      const { result: response, url } = await send(request, async (response) => response);
+      if (!response.body) throw new ErrataError('INTERNAL', `${url} answered without a body`);
+      try {
+        for await (const data of eventData(response.body)) {
+          if (data === '[DONE]') return;
+          const value = parseJson(data);
+          const failure = failureOf(value);
+          if (failure) throw failure;
+          yield checked(value, schema, url);
+        }
+      } catch (error) {
+        if (error instanceof ErrataError) throw error;
+        throw request.signal?.aborted ? cancelled(request.signal) : unreachable(base, error);
+      }
+      throw new ErrataError('NOT_READY', `${url} broke off before the end of its answer`);
     },
   };
+}
+
+function checked<T>(value: unknown, schema: Schema<T>, url: string): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw new ErrataError(
+    'INTERNAL',
+    `${url} answered something else than its contract says (client and server of different versions?): ${result.error.message}`,
+  );
 }
 
 /** Resolves after a time. @throws CANCELLED when the signal aborts first */

@@ -1,9 +1,13 @@
 import type {
   Batch,
+  ChatCompletion,
+  ChatCompletionChunk,
   Checkpoint,
+  Completion,
+  Corpus,
   CreateStreamRequest,
+  chatCompletionRequestSchema,
   completionRequestSchema,
-  completionResponseSchema,
   driftResponseSchema,
   Edit,
   EditStatus,
@@ -21,8 +25,10 @@ import type { CallOptions } from './transport.js';
 
 /** An edit as a caller writes it: fields with defaults may be left out. */
 export type EditDraft = (typeof editInputSchema)['_input'];
-export type CompletionRequest = (typeof completionRequestSchema)['_input'];
-export type CompletionResponse = (typeof completionResponseSchema)['_output'];
+/** A text to continue, and how; `stream` is the method's to say. */
+export type CompletionRequest = Omit<(typeof completionRequestSchema)['_input'], 'stream'>;
+/** A conversation to answer in, and how. */
+export type ChatRequest = Omit<(typeof chatCompletionRequestSchema)['_input'], 'stream'>;
 export type DriftResponse = (typeof driftResponseSchema)['_output'];
 
 export interface KeyedOptions extends CallOptions {
@@ -78,6 +84,12 @@ export interface ErrataClient {
   ): Promise<Edit[]>;
   revoke(stream: string, editIds: readonly string[], reason?: string, options?: CallOptions): Promise<HeadChange>;
 
+  /** Uploads a text for covariances; the same text again is the same corpus. */
+  addCorpus(name: string, text: string | Uint8Array<ArrayBuffer>, options?: CallOptions): Promise<Corpus>;
+  listCorpora(options?: CallOptions): Promise<Corpus[]>;
+  /** @throws CORPUS_IN_USE */
+  deleteCorpus(id: string, options?: CallOptions): Promise<void>;
+
   createCheckpoint(stream: string, name: string, options?: CallOptions): Promise<Checkpoint>;
   listCheckpoints(stream: string, options?: CallOptions): Promise<Checkpoint[]>;
   rollback(stream: string, to: { checkpoint: string } | { seq: number }, options?: CallOptions): Promise<HeadChange>;
@@ -91,7 +103,21 @@ export interface ErrataClient {
   getEvaluation(stream: string, evaluationId: string, options?: CallOptions): Promise<Evaluation>;
   /** Starts an evaluation and waits for its end. @throws INTERNAL with its detail when it failed */
   evaluate(stream: string, options?: WaitOptions): Promise<Evaluation>;
-  complete(stream: string, request: CompletionRequest, options?: CallOptions): Promise<CompletionResponse>;
+  /** Continues a text. Greedy unless a temperature is given. */
+  complete(stream: string, request: CompletionRequest, options?: CallOptions): Promise<Completion>;
+  /** The same as it grows. Leaving the loop ends the generation. */
+  streamCompletion(
+    stream: string,
+    request: CompletionRequest,
+    options?: CallOptions,
+  ): AsyncGenerator<Completion, void, undefined>;
+  /** Answers in a conversation. */
+  chat(stream: string, request: ChatRequest, options?: CallOptions): Promise<ChatCompletion>;
+  streamChat(
+    stream: string,
+    request: ChatRequest,
+    options?: CallOptions,
+  ): AsyncGenerator<ChatCompletionChunk, void, undefined>;
   verify(stream: string, options?: CallOptions & { deep?: boolean }): Promise<VerifyLogResponse>;
 
   health(options?: CallOptions): Promise<void>;

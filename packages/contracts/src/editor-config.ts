@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { covarianceCorpusSchema } from './corpus.js';
 
 /**
  * How edits are found and written: section numbers of docs/architecture.md. Stored with the stream, hashed into every
@@ -16,6 +17,9 @@ export const editorConfigSchema = z
     mu: z.number().min(0).max(1e6).describe('Weight μ of the anchor mapping'),
     covarianceWeight: z.number().min(0).max(1e12).describe('w: how many tokens the anchor covariance stands for'),
     covarianceTokens: z.int().min(1000).max(100_000_000).describe('Least tokens of the corpus behind the covariance'),
+    corpus: covarianceCorpusSchema
+      .optional()
+      .describe('What the covariance is taken over. Public-domain speeches built into the runtime when left out'),
     batchSize: z.int().min(1).max(256).describe('Most edits applied together'),
     templates: z
       .array(z.string().max(500).includes('{}'))
@@ -71,6 +75,14 @@ export type EditorConfig = z.infer<typeof editorConfigSchema>;
 
 /** sha256 of the configuration with its keys sorted, hex. */
 export function editorConfigHash(config: EditorConfig): string {
-  const sorted = Object.fromEntries(Object.entries(config).sort(([a], [b]) => (a < b ? -1 : 1)));
-  return createHash('sha256').update(JSON.stringify(sorted)).digest('hex');
+  return createHash('sha256')
+    .update(JSON.stringify(sorted(config)))
+    .digest('hex');
+}
+
+function sorted(value: object): object {
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  const isRecord = (inner: unknown): inner is object =>
+    typeof inner === 'object' && inner !== null && !Array.isArray(inner);
+  return Object.fromEntries(entries.map(([key, inner]) => [key, isRecord(inner) ? sorted(inner) : inner]));
 }

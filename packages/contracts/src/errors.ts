@@ -34,6 +34,7 @@ const table = {
   UNKNOWN_EDIT: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such edit' },
   UNKNOWN_CHECKPOINT: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such checkpoint' },
   UNKNOWN_EVALUATION: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such evaluation' },
+  UNKNOWN_CORPUS: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such corpus' },
   UNKNOWN_POSITION: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'The log has no such position' },
   IDEMPOTENCY_CONFLICT: {
     status: 409,
@@ -41,6 +42,7 @@ const table = {
     retryable: false,
     title: 'The Idempotency-Key was used with another body',
   },
+  CORPUS_IN_USE: { status: 409, grpc: 'FAILED_PRECONDITION', retryable: false, title: 'Streams name the corpus' },
   NAME_TAKEN: { status: 409, grpc: 'ALREADY_EXISTS', retryable: false, title: 'The name is taken' },
   EDIT_NOT_REVOCABLE: {
     status: 409,

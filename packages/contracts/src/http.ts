@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { openAiErrorSchema } from './completions.js';
 import {
   batchSchema,
   checkpointNameSchema,
@@ -99,19 +100,6 @@ export const rollbackRequestSchema = z
   })
   .meta({ id: 'RollbackRequest' });
 
-export const completionRequestSchema = z
-  .strictObject({
-    prompt: z.string().min(1).max(limits.promptLength),
-    maxTokens: z.int().min(1).max(256).default(16),
-    stop: z.array(z.string().min(1).max(50)).max(4).default(['\n']),
-    at: z
-      .union([z.int().min(0), checkpointNameSchema])
-      .optional()
-      .describe('Position or checkpoint to ask; the head when left out'),
-  })
-  .meta({ id: 'CompletionRequest' });
-export const completionResponseSchema = z.object({ text: z.string(), seq: z.int() }).meta({ id: 'CompletionResponse' });
-
 export const driftResponseSchema = z
   .object({ seq: z.int(), layers: z.array(layerDriftSchema) })
   .meta({ id: 'DriftResponse' });
@@ -157,6 +145,7 @@ export const problemSchema = z
     errors: z
       .array(z.object({ line: z.int().optional(), field: z.string().optional(), message: z.string() }))
       .optional(),
+    error: openAiErrorSchema.optional().describe('The same for clients of OpenAI, on the routes made for them'),
   })
   .meta({ id: 'Problem' });
 export type Problem = z.infer<typeof problemSchema>;

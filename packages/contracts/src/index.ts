@@ -1,3 +1,5 @@
+export * from './completions.js';
+export * from './corpus.js';
 export * from './domain.js';
 export * from './editor-config.js';
 export * from './errors.js';

@@ -1,116 +1,137 @@
-import { embed, forward, logits, pickRows } from './forward.js';
-import { createLayout } from './layout.js';
-import { free } from './memory.js';
+import { ModelError } from './errors.js';
+import { decode } from './generate-steps.js';
+import { GrowingText } from './generate-text.js';
 import { checkTokens, promptIds } from './prompt.js';
+import { checkSampling, type LogProbabilities, type Sampling } from './sampling.js';
 import type { RunState } from './score.js';
-import type { KeyValues, Model, Tensor } from './types.js';
+import type { Model, Pause } from './types.js';
 
 /** Prompts continued together; more rows only make the cache larger. */
 const chunkRows = 32;
 
-/** What to generate. */
-export interface GenerateOptions extends RunState {
+/** What to generate. Greedy unless a temperature is given. */
+export interface GenerateOptions extends RunState, Sampling {
   readonly maxTokens: number;
   /** The text ends before the first of these. */
   readonly stop?: readonly string[];
 }
 
 /**
- * Greedy continuations of prompts (without the prompts), batched, with a cache of keys and values.
- * @throws ModelError PROMPT_TOO_LONG, EMPTY_TOKENS
+ * Continuations of prompts (without the prompts), batched, with a cache of keys and values. With a seed, the text of a
+ * prompt depends on its place in the list.
+ * @throws ModelError PROMPT_TOO_LONG, EMPTY_TOKENS, INVALID_SAMPLING, NOT_A_NUMBER
  */
 export async function generate(model: Model, prompts: readonly string[], options: GenerateOptions): Promise<string[]> {
+  checkSampling(options);
   const rows = prompts.map((prompt, index) => ({ index, ids: promptIds(model, prompt) }));
   for (const { index, ids } of rows) checkTokens(model, ids.length + options.maxTokens, prompts[index]);
   rows.sort((a, b) => a.ids.length - b.ids.length);
   const texts = prompts.map(() => '');
   for (let at = 0; at < rows.length; at += chunkRows) {
     const chunk = rows.slice(at, at + chunkRows);
-    const found = await generateChunk(
-      model,
-      chunk.map((row) => row.ids),
-      options,
-    );
-    chunk.forEach(({ index }, i) => {
-      texts[index] = found[i].text;
+    const growing = chunk.map(() => new GrowingText(model.tokenizer, options.stop));
+    const steps = decode(model, {
+      ...options,
+      prompts: chunk.map(({ ids }) => ids),
+      choices: 1,
+      sampling: options,
+      randomStream: (row) => chunk[row].index,
+      isDone: (row) => growing[row].ended,
     });
+    for await (const tokens of steps)
+      for (const { row, token } of tokens) texts[chunk[row].index] += growing[row].add(token);
+    for (const [row, { index }] of chunk.entries()) if (!growing[row].ended) texts[index] += growing[row].finish();
   }
   return texts;
 }
 
-/** State of one row while it grows. */
-interface Growing {
-  readonly ids: number[];
-  text: string;
-  done: boolean;
+/** What to generate piece by piece. */
+export interface StreamOptions extends RunState, Sampling {
+  /** Ends where the context ends when it has no room for so many. */
+  readonly maxTokens: number;
+  /** The text ends before the first of these. */
+  readonly stop?: readonly string[];
+  /** Log-probabilities of the tokens, and of so many of the most likely at each place. */
+  readonly logProbabilities?: number;
+  /** Called between steps, when only the cache of keys and values is held. */
+  readonly betweenTokens?: Pause;
 }
 
-async function generateChunk(
+/** One more token of a continuation. */
+export interface Piece {
+  /** Whole characters that no stop string can begin in any more; often empty, sometimes of several tokens. */
+  readonly text: string;
+  /** Tokens so far, one that ended the text included. */
+  readonly tokens: number;
+  /** Why this piece is the last: an end token or stop string, or no room for more; null when it is not. */
+  readonly finish: 'stop' | 'length' | null;
+  /** Of this token; not of one that ended the text. */
+  readonly logProbabilities?: LogProbabilities;
+}
+
+/** A piece of one of several continuations: prompt by prompt, the choices of a prompt one after the other. */
+export interface ChoicePiece extends Piece {
+  readonly choice: number;
+}
+
+/**
+ * The continuation of a prompt as it grows. Between two pieces it holds the cache of keys and values and no other
+ * tensor; leaving the loop frees it, and so does a `pause` that throws.
+ * @param promptIds with the attention sink in front
+ * @throws ModelError PROMPT_TOO_LONG, EMPTY_TOKENS, INVALID_SAMPLING, NOT_A_NUMBER
+ */
+export async function* generateStream(
+  model: Model,
+  promptIds: readonly number[],
+  options: StreamOptions,
+): AsyncGenerator<Piece, void, undefined> {
+  for await (const { choice: _, ...piece } of generateChoices(model, [promptIds], options)) yield piece;
+}
+
+/** {@link generateStream} of several prompts, `choices` continuations each, in one batch. */
+export async function* generateChoices(
   model: Model,
   prompts: readonly (readonly number[])[],
-  options: GenerateOptions,
-): Promise<Growing[]> {
-  const { tf } = model.engine;
-  const rows = prompts.map((): Growing => ({ ids: [], text: '', done: false }));
-  const promptWidth = Math.max(...prompts.map((ids) => ids.length));
-  let cache: KeyValues[] = [];
-  try {
-    for (let step = 0; step < options.maxTokens && rows.some((row) => !row.done); step++) {
-      const spans = prompts.map((ids) =>
-        step === 0 ? { first: 0, count: ids.length } : { first: ids.length + step - 1, count: 1 },
-      );
-      const layout = createLayout(tf, model.config, spans, {
-        width: step === 0 ? 0 : promptWidth + step - 1,
-        visible: (row, column) => column < prompts[row].length || column >= promptWidth,
-      });
-      const ids = step === 0 ? prompts.flat() : rows.map((row) => row.ids[step - 1]);
-      const embedded = embed(model, ids);
-      let hidden: Tensor | undefined;
-      try {
-        const past = cache.length > 0 ? { past: cache } : {};
-        const run = await forward(model, embedded, layout, { ...options, ...past, keepKeyValues: true });
-        free(tf, cache);
-        cache = run.keyValues;
-        hidden = run.hidden;
-        const best = await bestTokens(
-          model,
-          hidden,
-          spans.map((span, row) => layout.starts[row] + span.count - 1),
-        );
-        best.forEach((token, row) => {
-          grow(model, rows[row], token, options.stop ?? []);
-        });
-      } finally {
-        layout.dispose();
-        embedded.dispose();
-        hidden?.dispose();
-      }
+  options: StreamOptions & { readonly choices?: number },
+): AsyncGenerator<ChoicePiece, void, undefined> {
+  const { choices = 1 } = options;
+  const { contextLength } = model.config;
+  for (const ids of prompts) {
+    if (ids.length === 0) throw new ModelError('EMPTY_TOKENS', 'the prompt is empty');
+    checkTokens(model, ids.length + 1, model.tokenizer.decode(ids.slice(0, 20)));
+  }
+  const most = prompts.map((ids) => Math.min(options.maxTokens, contextLength - ids.length));
+  const rows = prompts.flatMap((_, prompt) =>
+    Array.from({ length: choices }, () => ({
+      most: most[prompt],
+      text: new GrowingText(model.tokenizer, options.stop),
+    })),
+  );
+  const counts = rows.map(() => 0);
+  const steps = decode(model, {
+    ...options,
+    prompts,
+    choices,
+    maxTokens: Math.max(...most),
+    sampling: options,
+    isDone: (row) => rows[row].text.ended || counts[row] >= rows[row].most,
+  });
+  for await (const found of steps) {
+    for (const { row, token, logProbabilities } of found) {
+      const { text, most } = rows[row];
+      const tokens = ++counts[row];
+      const certain = text.add(token);
+      const rest = tokens === most && !text.ended ? text.finish() : '';
+      const finish = text.ended ? 'stop' : tokens === most ? 'length' : null;
+      const isEnd = model.tokenizer.endIds.has(token);
+      yield {
+        choice: row,
+        text: certain + rest,
+        tokens,
+        finish,
+        ...(logProbabilities && !isEnd && { logProbabilities }),
+      };
     }
-    return rows;
-  } finally {
-    free(tf, cache);
+    await options.betweenTokens?.();
   }
-}
-
-async function bestTokens(model: Model, hidden: Tensor, positions: readonly number[]): Promise<Int32Array> {
-  const { tf } = model.engine;
-  const best = tf.tidy(() => tf.argMax(logits(model, pickRows(model, hidden, positions)), 1));
-  const tokens = await best.data<'int32'>();
-  best.dispose();
-  return tokens;
-}
-
-function grow(model: Model, row: Growing, token: number, stop: readonly string[]): void {
-  // A finished row still takes part in the batch: its ids must stay in step.
-  row.ids.push(token);
-  if (row.done) return;
-  if (model.tokenizer.endIds.has(token)) {
-    row.done = true;
-    return;
-  }
-  row.text = model.tokenizer.decode(row.ids);
-  const ends = stop.map((s) => row.text.indexOf(s)).filter((at) => at >= 0);
-  if (ends.length === 0) return;
-  row.text = row.text.slice(0, Math.min(...ends));
-  row.done = true;
 }

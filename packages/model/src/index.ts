@@ -5,13 +5,23 @@ export { createDelta, type DeltaFactors, denseFromRank, disposeDelta } from './d
 export { type TensorFormat, tensorFormats } from './dequantize.js';
 export { ModelError, type ModelErrorCode } from './errors.js';
 export { embed, type ForwardOptions, forward, logits, pickRows } from './forward.js';
-export { type GenerateOptions, generate } from './generate.js';
+export {
+  type ChoicePiece,
+  type GenerateOptions,
+  generate,
+  generateChoices,
+  generateStream,
+  type Piece,
+  type StreamOptions,
+} from './generate.js';
+export { type ChatMessage, chatIds } from './generate-chat.js';
 export { type GgufFile, type GgufTensor, openGguf, readTensor } from './gguf.js';
 export { createLayout, type Layout, type PastColumns, type Span } from './layout.js';
 export { free, scoped } from './memory.js';
 export { disposeModel, loadModel } from './model.js';
 export { modelHash } from './model-hash.js';
 export { checkLength, checkTokens, continuationIds, promptIds } from './prompt.js';
+export type { LogProbabilities, LogProbability, Sampling } from './sampling.js';
 export { perplexity, type RunState, type Score, scoreContinuations } from './score.js';
 export { type SecondMoments, secondMoments } from './second-moment.js';
 export { type Encoding, Tokenizer, type TokenizerSource, tokenizerFromGguf } from './tokenizer.js';

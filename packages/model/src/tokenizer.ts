@@ -75,6 +75,12 @@ export class Tokenizer {
     return new TextDecoder().decode(Uint8Array.from(bytes));
   }
 
+  /** UTF-8 of a token as it stands in running text; nothing for special tokens. */
+  bytesOf(id: number): Uint8Array {
+    if (this.#special.has(id)) return new Uint8Array();
+    return Uint8Array.from(this.#tokens[id] ?? '', (char) => charToByte.get(char) ?? 0x3f);
+  }
+
   #encodePlain(text: string, start: number, encoding: Encoding): void {
     for (const piece of preTokenize(text, start)) {
       const { symbols, starts, ends } = toSymbols(piece.text);

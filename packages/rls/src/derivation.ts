@@ -103,7 +103,7 @@ export class Derivation {
 
   #compare(seq: number, recorded: Float64Array | Float32Array, derived: Float64Array): void {
     const deviation = norm(derived.map((x, i) => x - recorded[i])) / (norm(derived) || 1);
-    if (!(deviation <= guardOf(this.#state.precision).logTolerance))
+    if (!(deviation <= guardOf(this.#state).logTolerance))
       throw new RlsError(
         'LOG_MISMATCH',
         `recorded G of seq ${seq} differs by ${deviation.toExponential(1)} from the one its keys give`,

@@ -508,7 +508,7 @@ export class LayerState {
   }
 
   async #settle(segment: DerivedSegment): Promise<void> {
-    const guard = guardOf(this.precision, this.#options.refreshDeviation);
+    const guard = guardOf(this, this.#options.refreshDeviation);
     const derivable = this.whole || this.#options.source !== undefined;
     const step = Math.max(...segment.rDiagonal.map((r) => Math.max(r * r, 1 / (r * r))));
     const dropped = !(this.#trace * guard.traceDrop > this.#base.trace) || step > guard.stepDrop;

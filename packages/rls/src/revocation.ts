@@ -29,7 +29,7 @@ export async function factorOut(
   product: Columns64,
 ): Promise<Removal> {
   const { linalg } = parts;
-  const { revokeLimit } = guardOf(state.precision);
+  const { revokeLimit } = guardOf(state);
   let why = 'is not positive';
   try {
     const factor = rightFactor(linalg, keys, product, -1);

@@ -10,6 +10,11 @@ import type { StartingDelta } from './starting-delta.js';
  * 1/λ_min(T): the factors recorded in fp32 for a C in fp64, C itself for a C in fp32.
  */
 export const REVOKE_LIMIT = 1e-3;
+/**
+ * The same for a share of C. It goes by the recorded G, rounded to fp32, whatever the precision of C: taking out a column
+ * moves W by about 4e-9/λ_min(T)² of its norm, 1e-5 at this limit for some ten columns.
+ */
+const SHARE_REVOKE_LIMIT = 2e-2;
 
 /** How a layer is held. */
 export interface StateOptions {
@@ -83,9 +88,17 @@ const guards: Record<Precision, Guard> = {
   },
 };
 
-export function guardOf(precision: Precision, refreshDeviation?: number): Guard {
+/** @param whole whether all of C is held */
+export function guardOf(
+  { precision, whole }: { readonly precision: Precision; readonly whole: boolean },
+  refreshDeviation?: number,
+): Guard {
   const guard = guards[precision];
-  return refreshDeviation === undefined ? guard : { ...guard, refreshDeviation };
+  return {
+    ...guard,
+    revokeLimit: whole ? guard.revokeLimit : SHARE_REVOKE_LIMIT,
+    refreshDeviation: refreshDeviation ?? guard.refreshDeviation,
+  };
 }
 
 /** @throws RlsError UNKNOWN_COLUMN when a position is named twice, or none is */

@@ -7,10 +7,14 @@ import {
   type CovarianceResponse,
   type GenerateRequest,
   type GenerateResponse,
+  type GenerateStreamRequest,
+  type GenerateStreamResponse,
   type InfoResponse,
   ModelRuntimeServiceClient,
   type PerplexityRequest,
   type PerplexityResponse,
+  type PlanCovarianceRequest,
+  type PlanCovarianceResponse,
   type ResolveTargetsRequest,
   type ResolveTargetsResponse,
   type ScoreRequest,
@@ -25,7 +29,9 @@ export interface ModelRuntime {
   computeKeys(request: ComputeKeysRequest, limits: CallLimits): Promise<ComputeKeysResponse>;
   score(request: ScoreRequest, limits: CallLimits): Promise<ScoreResponse>;
   generate(request: GenerateRequest, limits: CallLimits): Promise<GenerateResponse>;
+  generateStream(request: GenerateStreamRequest, limits: CallLimits): AsyncIterable<GenerateStreamResponse>;
   perplexity(request: PerplexityRequest, limits: CallLimits): Promise<PerplexityResponse>;
+  planCovariance(request: PlanCovarianceRequest, limits: CallLimits): Promise<PlanCovarianceResponse>;
   covariance(request: CovarianceRequest, limits: CallLimits): AsyncIterable<CovarianceResponse>;
   close(): void;
 }
@@ -41,7 +47,9 @@ export function connectModelRuntime(address: string): ModelRuntime {
     computeKeys: (request, limits) => call.unary(client.computeKeys, request, limits),
     score: (request, limits) => call.unary(client.score, request, limits),
     generate: (request, limits) => call.unary(client.generate, request, limits),
+    generateStream: (request, limits) => call.stream(client.generateStream, request, limits),
     perplexity: (request, limits) => call.unary(client.perplexity, request, limits),
+    planCovariance: (request, limits) => call.unary(client.planCovariance, request, limits),
     covariance: (request, limits) => call.stream(client.covariance, request, limits),
     close: () => client.close(),
   };

@@ -3,31 +3,40 @@ export * from './client.js';
 export { fromServiceError, toStatus } from './errors.js';
 export { type Fleet, type FleetOptions, type Placement, watchFleet } from './fleet.js';
 export type {
+  ChatMessage,
   ComputeKeysRequest,
   ComputeKeysResponse,
   CovarianceProgress,
   CovarianceRequest,
   CovarianceResponse,
+  CovarianceSource,
   CovarianceSummary,
   EditText,
   GenerateRequest,
   GenerateResponse,
+  GenerateStreamRequest,
+  GenerateStreamResponse,
   InfoRequest,
   InfoResponse,
   ModelRuntimeServiceServer,
   PerplexityRequest,
   PerplexityResponse,
+  PlanCovarianceRequest,
+  PlanCovarianceResponse,
   ResolveProgress,
   ResolveResult,
   ResolveTargetsRequest,
   ResolveTargetsResponse,
+  Sampling,
   ScoreItem,
   ScoreRequest,
   ScoreResponse,
   ScoreResult,
   TargetStats,
+  TokenLogProbabilities,
+  TokenLogProbability,
 } from './generated/errata/v1/model_runtime.js';
-export { ModelRuntimeServiceService } from './generated/errata/v1/model_runtime.js';
+export { FinishReason, ModelRuntimeServiceService } from './generated/errata/v1/model_runtime.js';
 export type {
   ApplyHeader,
   ApplyRequest,

@@ -19,6 +19,21 @@ export function float32Array(bytes: Buffer): Float32Array {
   return values;
 }
 
+/** Little-endian fp64 bytes of an array; a view of it where the machine is little-endian. */
+export function float64ArrayBytes(values: Float64Array): Buffer {
+  const bytes = Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+  return BIG_ENDIAN ? Buffer.from(bytes).swap64() : bytes;
+}
+
+/** The array behind little-endian fp64 bytes, in memory of its own. */
+export function float64Array(bytes: Buffer): Float64Array {
+  const values = new Float64Array(bytes.length / 8);
+  const target = Buffer.from(values.buffer);
+  bytes.copy(target);
+  if (BIG_ENDIAN) target.swap64();
+  return values;
+}
+
 /** Little-endian fp64 bytes. */
 export function float64Bytes(values: readonly number[]): Buffer {
   const bytes = Buffer.alloc(values.length * 8);

@@ -20,6 +20,7 @@ const info = (layer: number, tokens: number, dimension: number) => ({
   modelId: sampleModel.id,
   layer,
   corpusId: 'corpus',
+  source: 'default',
   tokens,
   dimension,
 });
@@ -43,9 +44,10 @@ it('writes each once, finds the newest with enough tokens and binds the first', 
   const [small] = await Promise.all(many);
   const large = await store.saveCovariance(info(1, 2000, 2), moment(9));
   expect(large.id).not.toBe(small.id);
-  expect(await store.findCovariance(sampleModel.id, 1, 1500)).toEqual(large);
-  expect(await store.findCovariance(sampleModel.id, 1, 500)).toEqual(large);
-  expect(await store.findCovariance(sampleModel.id, 1, 2001)).toBeNull();
+  expect(await store.findCovariance(sampleModel.id, 1, 'default', 1500)).toEqual(large);
+  expect(await store.findCovariance(sampleModel.id, 1, 'default', 500)).toEqual(large);
+  expect(await store.findCovariance(sampleModel.id, 1, 'default', 2001)).toBeNull();
+  expect(await store.findCovariance(sampleModel.id, 1, 'model:0', 500)).toBeNull();
   const stream = await sampleStream(store, 'bound');
   expect(await store.boundCovariance(stream.id, 1)).toBeNull();
   await store.bindCovariance(stream.id, 1, small.id);

@@ -11,15 +11,21 @@ import type { CovarianceInfo, Matrix, Store } from './types.js';
 const CHUNK_BYTES = 4 * 1024 * 1024;
 const COVARIANCE_ID = /^cov_[0-9a-f]{64}$/;
 
-function covarianceId({ modelId, layer, corpusId, tokens }: Omit<CovarianceInfo, 'id'>): string {
+/** What determines a covariance, hashed. */
+export function covarianceId({
+  modelId,
+  layer,
+  corpusId,
+  tokens,
+}: Pick<CovarianceInfo, 'modelId' | 'layer' | 'corpusId' | 'tokens'>): string {
   const digest = createHash('sha256')
     .update(JSON.stringify([modelId, layer, corpusId, tokens]))
     .digest('hex');
   return `cov_${digest}`;
 }
 
-function toInfo({ id, modelId, layer, corpusId, tokens, dimension }: Covariance): CovarianceInfo {
-  return { id, modelId, layer, corpusId, tokens, dimension };
+function toInfo({ id, modelId, layer, corpusId, source, tokens, dimension }: Covariance): CovarianceInfo {
+  return { id, modelId, layer, corpusId, source, tokens, dimension };
 }
 
 function* chunkRows(id: string, bytes: Buffer): Generator<CopyField[]> {
@@ -45,7 +51,7 @@ export function covarianceRecords(
   return {
     async saveCovariance(info, moment) {
       assertMatrix(moment, 'covariance');
-      assertStorable({ corpusId: info.corpusId });
+      assertStorable({ corpusId: info.corpusId, source: info.source });
       if (moment.rows !== moment.columns || moment.rows !== info.dimension)
         throw new ErrataError(
           'INVALID_TENSOR',
@@ -56,9 +62,9 @@ export function covarianceRecords(
       const sha256 = createHash('sha256').update(bytes).digest('hex');
       await db.session(async (client) => {
         const written = await client.query(
-          `INSERT INTO covariances (id, model_id, layer, corpus_id, tokens, dimension, sha256)
-           VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
-          [id, info.modelId, info.layer, info.corpusId, info.tokens, info.dimension, sha256],
+          `INSERT INTO covariances (id, model_id, layer, corpus_id, source, tokens, dimension, sha256)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`,
+          [id, info.modelId, info.layer, info.corpusId, info.source, info.tokens, info.dimension, sha256],
         );
         if (written.rowCount === 0) return;
         await copyIn(client, 'covariance_chunks', ['covariance_id', 'index', 'data'], chunkRows(id, bytes));
@@ -66,9 +72,9 @@ export function covarianceRecords(
       return toInfo(await db.prisma.covariance.findUniqueOrThrow({ where: { id } }));
     },
 
-    async findCovariance(modelId, layer, tokens) {
+    async findCovariance(modelId, layer, source, tokens) {
       const row = await db.prisma.covariance.findFirst({
-        where: { modelId, layer, tokens: { gte: tokens } },
+        where: { modelId, layer, source, tokens: { gte: tokens } },
         orderBy: [{ createdAt: 'desc' }, { id: 'asc' }],
       });
       return row && toInfo(row);

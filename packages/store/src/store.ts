@@ -4,6 +4,8 @@ import { checkpointRecords } from './checkpoints.js';
 import { claimRecords } from './claim.js';
 import { claimRevokeRecords } from './claim-revoke.js';
 import { commitRecords } from './commit.js';
+import { corpusRecords } from './corpora.js';
+import { covariancePartialRecords } from './covariance-partials.js';
 import { covarianceRecords } from './covariances.js';
 import { type Database, openDatabase, type StoreLogger } from './database.js';
 import { editRecords } from './edits.js';
@@ -63,6 +65,7 @@ function guarded(store: Store): Store {
 /** Opens the store on a migrated database. It connects on first use; see `ping`. */
 export function createStore({ databaseUrl, poolSize = DEFAULT_POOL_SIZE, logger }: StoreOptions): Store {
   const db = openDatabase(databaseUrl, poolSize, logger);
+  const covariances = covarianceRecords(db);
   return guarded({
     ...modelRecords(db),
     ...streamRecords(db),
@@ -80,7 +83,9 @@ export function createStore({ databaseUrl, poolSize = DEFAULT_POOL_SIZE, logger 
     ...checkpointRecords(db),
     ...rollbackRecords(db),
     ...eventRecords(db),
-    ...covarianceRecords(db),
+    ...covariances,
+    ...covariancePartialRecords(db, covariances.saveCovariance),
+    ...corpusRecords(db),
     ...shardRecords(db),
     ...evaluationRecords(db),
     ...healthRecords(db),

@@ -7,6 +7,7 @@ import {
   type StreamEvent,
   type StreamStatus,
 } from '@errata/contracts';
+import { holdCorpus } from './corpora.js';
 import type { Database } from './database.js';
 import { isUniqueViolation } from './errors.js';
 import { writeEvent } from './events.js';
@@ -39,7 +40,13 @@ export function streamRecords(
   db: Database,
 ): Pick<
   Store,
-  'createStream' | 'getStream' | 'listStreams' | 'setStreamStatus' | 'finishPreparation' | 'listStreamsWithWork'
+  | 'createStream'
+  | 'getStream'
+  | 'listStreams'
+  | 'setStreamStatus'
+  | 'reportPreparation'
+  | 'finishPreparation'
+  | 'listStreamsWithWork'
 > {
   const { getModel } = modelRecords(db);
 
@@ -80,6 +87,7 @@ export function streamRecords(
         const created = await db.transaction(async (tx) => {
           const earlier = idempotency && (await answerOnce(tx, STREAMS_SCOPE, idempotency, { streamId: id }));
           if (earlier) return earlier.streamId;
+          if (config.corpus && 'id' in config.corpus) await holdCorpus(tx, config.corpus.id);
           await tx.stream.create({
             data: {
               id,
@@ -120,6 +128,13 @@ export function streamRecords(
         await tx.stream.update({ where: { id: streamId }, data: { status, statusDetail } });
         const kind = statusEvent(stream.status as StreamStatus, status);
         if (kind) await writeEvent(tx, { streamId, kind, seq: stream.head, detail: { detail: statusDetail } });
+      });
+    },
+
+    async reportPreparation(streamIds, detail) {
+      await db.prisma.stream.updateMany({
+        where: { id: { in: [...streamIds] }, status: 'preparing' },
+        data: { statusDetail: storable(detail) },
       });
     },
 

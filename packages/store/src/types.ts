@@ -4,6 +4,7 @@ import type {
   BatchKind,
   BatchSeconds,
   Checkpoint,
+  Corpus,
   Edit,
   EditInput,
   EditorConfig,
@@ -86,9 +87,27 @@ export interface CovarianceInfo {
   readonly id: string;
   readonly modelId: string;
   readonly layer: number;
+  /** Hash of what was read. */
   readonly corpusId: string;
+  /** What was asked for: `default`, the id of a corpus, `model:SEED`. */
+  readonly source: string;
   readonly tokens: number;
   readonly dimension: number;
+}
+
+/** A covariance that is computed slice by slice; what is added up depends on all of these. */
+export interface CovarianceRun extends Omit<CovarianceInfo, 'id' | 'layer'> {
+  /** Of all layers alike. */
+  readonly slices: number;
+}
+
+/** The mean of x xᵀ over the tokens of one slice. */
+export interface CovarianceSlice {
+  /** From 0. */
+  readonly index: number;
+  readonly tokens: number;
+  /** Lower triangle by rows. */
+  readonly mean: Float32Array;
 }
 
 /** What verification or resolution found out about an edit. */
@@ -116,12 +135,14 @@ export interface Store {
   getModel(idOrName: string): Promise<Model>;
 
   // streams
-  /** @throws UNKNOWN_MODEL, NAME_TAKEN. With an idempotency key, the same key and body yield the same stream. */
+  /** @throws UNKNOWN_MODEL, UNKNOWN_CORPUS, NAME_TAKEN. With an idempotency key, the same key and body yield the same stream. */
   createStream(stream: NewStream, idempotency?: Idempotency): Promise<Stream>;
   /** By id or by name. @throws UNKNOWN_STREAM */
   getStream(idOrName: string): Promise<Stream>;
   listStreams(): Promise<Stream[]>;
   setStreamStatus(streamId: string, status: StreamStatus, detail?: string | null): Promise<void>;
+  /** Says how far the preparation of streams is; those that are not `preparing` any more are left alone. */
+  reportPreparation(streamIds: readonly string[], detail: string): Promise<void>;
   /**
    * Makes a stream `ready` and records what its preparation found of each layer, once: the same again writes no second
    * event.
@@ -231,12 +252,32 @@ export interface Store {
 
   // covariance: d_in × d_in second moments, content-addressed by model, layer, corpus and tokens
   saveCovariance(info: Omit<CovarianceInfo, 'id'>, moment: Matrix): Promise<CovarianceInfo>;
-  /** The newest for this model and layer with at least that many tokens, or null. */
-  findCovariance(modelId: string, layer: number, tokens: number): Promise<CovarianceInfo | null>;
+  /** The newest for this model, layer and source with at least that many tokens, or null. */
+  findCovariance(modelId: string, layer: number, source: string, tokens: number): Promise<CovarianceInfo | null>;
+  /** How many slices of a run each layer has: all of them when its covariance is stored. */
+  covarianceSlices(run: CovarianceRun, layers: readonly number[]): Promise<Map<number, number>>;
+  /**
+   * Adds the next slice of a layer to its partial sum (fp64), exactly once: one that is in it, or a covariance that is
+   * stored, is left as it is. @throws SEQUENCE_GAP an earlier slice is missing, INVALID_TENSOR
+   */
+  addCovarianceSlice(run: CovarianceRun, layer: number, slice: CovarianceSlice): Promise<void>;
+  /** Stores the mean of all slices as the covariance of a layer and drops the partial sum. Idempotent. @throws SEQUENCE_GAP */
+  finishCovariance(run: CovarianceRun, layer: number): Promise<CovarianceInfo>;
   readCovariance(id: string): Promise<Matrix>;
   /** Fixes which covariance a stream's layer uses; the first call wins. */
   bindCovariance(streamId: string, layer: number, covarianceId: string): Promise<void>;
   boundCovariance(streamId: string, layer: number): Promise<CovarianceInfo | null>;
+
+  // corpora: texts that covariances are taken over, content-addressed
+  /** Keeps a text; the same text again is the same corpus. @throws INVALID_REQUEST it is blank or holds U+0000 */
+  addCorpus(name: string, text: string): Promise<Corpus>;
+  listCorpora(): Promise<Corpus[]>;
+  /** @throws UNKNOWN_CORPUS */
+  getCorpus(id: string): Promise<Corpus>;
+  /** The text of a corpus. @throws UNKNOWN_CORPUS, LOG_CORRUPT */
+  readCorpus(id: string): Promise<string>;
+  /** Forgets a text; covariances taken over it stay. @throws UNKNOWN_CORPUS, CORPUS_IN_USE */
+  deleteCorpus(id: string): Promise<void>;
 
   // shards
   /** Makes `owner` the owner of a layer's shard; the epoch grows when the owner changes. */

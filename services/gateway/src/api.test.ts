@@ -186,19 +186,6 @@ describe('edits and the head', () => {
 });
 
 describe('questions', () => {
-  test('completions ask at the head, a position or a checkpoint', async () => {
-    await gateway.store.createCheckpoint(stream.id, 'start');
-    gateway.generated.length = 0;
-    for (const at_ of [undefined, 0, 'start']) {
-      const json = { prompt: 'The capital of France is', ...(at_ !== undefined && { at: at_ }) };
-      const answer = await call(gateway, 'POST', `${at}/completions`, { json });
-      expect(answer.body).toEqual({ text: ' Paris', seq: 0 });
-    }
-    expect(gateway.generated).toEqual(Array(3).fill({ prompts: ['The capital of France is'], seq: 0 }));
-    const json = { prompt: 'x', at: 99 };
-    expect((await call(gateway, 'POST', `${at}/completions`, { json })).body.code).toBe('UNKNOWN_POSITION');
-  });
-
   test('drift asks the shard that answers, once the stream is prepared', async () => {
     expect(await call(gateway, 'GET', `${at}/drift`)).toMatchObject({ status: 503, body: { code: 'NOT_READY' } });
     await gateway.store.setStreamStatus(stream.id, 'ready');

@@ -8,10 +8,13 @@ import type { Registry } from 'prom-client';
 export type GatewayStore = Pick<
   Store,
   | 'activeEdits'
+  | 'addCorpus'
   | 'createEvaluation'
   | 'createStream'
+  | 'deleteCorpus'
   | 'enqueueEdits'
   | 'getCheckpoint'
+  | 'getCorpus'
   | 'getEdit'
   | 'getEvaluation'
   | 'getModel'
@@ -19,6 +22,7 @@ export type GatewayStore = Pick<
   | 'hashAt'
   | 'listBatches'
   | 'listCheckpoints'
+  | 'listCorpora'
   | 'listEdits'
   | 'listEvents'
   | 'listModels'
@@ -62,7 +66,7 @@ export type ShardReader = Pick<ShardWorker, 'address' | 'stats' | 'materialize' 
 export interface GatewayDeps {
   readonly store: GatewayStore;
   readonly workflows: WorkflowGateway;
-  readonly runtime: Pick<ModelRuntime, 'address' | 'info' | 'generate'>;
+  readonly runtime: Pick<ModelRuntime, 'address' | 'info' | 'generateStream'>;
   /** Any worker can answer for any layer: each is a cache of the log. */
   readonly fleet: Fleet<ShardReader>;
   /** The editor configuration that suits a model; null when none was tuned for it. */

@@ -26,6 +26,7 @@ const implementation = createService({
   model,
   name,
   corpus: readCorpus(),
+  corpora: store,
   states: new StreamStates(model, store),
   queue: new WorkQueue(),
   metrics: createMetrics(registry),

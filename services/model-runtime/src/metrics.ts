@@ -1,10 +1,11 @@
-import { Gauge, Histogram, type Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
 /** Metrics of the runtime; labels are the methods of the service. */
 export interface RuntimeMetrics {
   readonly requestSeconds: Histogram<'method' | 'outcome'>;
   readonly queueSeconds: Histogram<'method'>;
   readonly waiting: Gauge;
+  readonly generatedTokens: Counter;
   readonly targetSteps: Histogram;
   readonly targetSecondsPerEdit: Histogram;
   readonly catchUpEntries: Histogram;
@@ -16,7 +17,7 @@ export function createMetrics(registry: Registry): RuntimeMetrics {
   return {
     requestSeconds: new Histogram({
       name: 'errata_model_request_duration_seconds',
-      help: 'Time of one request on the engine, without waiting',
+      help: 'Time of one request from its first turn on the engine to its end',
       labelNames: ['method', 'outcome'],
       buckets,
       registers,
@@ -29,6 +30,11 @@ export function createMetrics(registry: Registry): RuntimeMetrics {
       registers,
     }),
     waiting: new Gauge({ name: 'errata_model_queue_length', help: 'Requests waiting for the engine', registers }),
+    generatedTokens: new Counter({
+      name: 'errata_model_generated_tokens_total',
+      help: 'Tokens of streamed generations',
+      registers,
+    }),
     targetSteps: new Histogram({
       name: 'errata_model_target_steps',
       help: 'Adam steps an edit took',

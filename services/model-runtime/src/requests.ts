@@ -55,12 +55,15 @@ export function asRequestError(error: unknown): unknown {
   switch (error.code) {
     case 'PROMPT_TOO_LONG':
     case 'EMPTY_TOKENS':
+    case 'INVALID_SAMPLING':
+    case 'NO_CHAT_TEMPLATE':
       return new ErrataError('INVALID_REQUEST', error.message, { cause: error });
     case 'FILE_NOT_FOUND':
     case 'FILE_TRUNCATED':
     case 'FILE_MALFORMED':
     case 'UNSUPPORTED_FORMAT':
     case 'UNSUPPORTED_ARCHITECTURE':
+    case 'NOT_A_NUMBER':
       return new ErrataError('INTERNAL', error.message, { cause: error });
   }
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type EditorConfig, ErrataError, type Stream } from '@errata/contracts';
+import { ErrataError } from '@errata/contracts';
 import type { Model } from '@errata/model';
-import { generator, tinyModel } from '@errata/model/testing';
+import { tinyModel } from '@errata/model/testing';
 import {
   connectModelRuntime,
   decodeTensor,
@@ -9,9 +9,7 @@ import {
   ModelRuntimeServiceService,
   type RunningServer,
   serve,
-  TensorAssembler,
 } from '@errata/rpc';
-import type { Matrix, Store, StoredLogEntry } from '@errata/store';
 import { createRegistry } from '@errata/telemetry';
 import { createEngine } from '@errata/tensor';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -19,23 +17,9 @@ import { readCorpus } from './corpus.js';
 import { createMetrics } from './metrics.js';
 import { createService } from './service.js';
 import { StreamStates } from './stream-states.js';
+import { testConfig as config, MemoryLog } from './testing/memory-log.js';
 import { WorkQueue } from './work-queue.js';
 
-const config: EditorConfig = {
-  layers: [0, 1],
-  lambda: 0,
-  mu: 1,
-  covarianceWeight: 10,
-  covarianceTokens: 1000,
-  batchSize: 10,
-  templates: ['{}', 'So, {}'],
-  learningRate: 1,
-  maxSteps: 8,
-  stopLoss: 0.1,
-  clamp: 5,
-  klWeight: 0.0625,
-  weightDecay: 0.001,
-};
 const configJson = JSON.stringify(config);
 const edits = [
   { editId: 'edt_1', prompt: 'The colour is {}', subject: 'sky', target: 'r' },
@@ -43,46 +27,6 @@ const edits = [
 ];
 const limits = { timeoutMs: 60_000 };
 const base = { streamId: 'str_a', seq: 0, staged: [] };
-
-/** A log in memory: two batches on the lineage, a third beside the second, a fourth staged for one layer. */
-class MemoryLog implements Pick<Store, 'getStream' | 'lineage' | 'readEntries'> {
-  reads = 0;
-  readonly parents = new Map([
-    [1, 0],
-    [2, 1],
-    [3, 1],
-  ]);
-
-  constructor(private readonly model: Model) {}
-
-  async getStream(id: string): Promise<Stream> {
-    if (id !== 'str_a') throw new ErrataError('UNKNOWN_STREAM', `no stream ${id}`);
-    return { config, modelId: this.model.id } as Stream;
-  }
-
-  async lineage(_: string, seq: number, known?: number): Promise<{ seqs: number[]; forked: boolean }> {
-    const seqs: number[] = [];
-    for (let at = seq; at > 0; at = this.parents.get(at) ?? 0) seqs.unshift(at);
-    const at = known === undefined ? -1 : seqs.indexOf(known);
-    return at >= 0 ? { seqs: seqs.slice(at + 1), forked: false } : { seqs, forked: true };
-  }
-
-  async readEntries(streamId: string, layer: number, seqs: readonly number[]): Promise<StoredLogEntry[]> {
-    this.reads += seqs.length;
-    return seqs.map((seq) => {
-      const random = generator(100 * seq + layer);
-      const matrix = (rows: number): Matrix => ({
-        rows,
-        columns: 2,
-        data: Float32Array.from({ length: rows * 2 }, () => (random() - 0.5) / 2),
-      });
-      const g = matrix(this.model.config.intermediateSize);
-      const b = matrix(this.model.config.hiddenSize);
-      const rest = { sign: 1 as const, rDiagonal: [], stats: {}, configHash: '', previousHash: '', hash: '' };
-      return { streamId, seq, layer, keys: g, g, b, ...rest };
-    });
-  }
-}
 
 describe('model runtime over gRPC', () => {
   let model: Model;
@@ -96,6 +40,7 @@ describe('model runtime over gRPC', () => {
       model,
       name: 'tiny',
       corpus: readCorpus(),
+      corpora: { readCorpus: () => Promise.reject(new Error('not part of this test')) },
       states: new StreamStates(model, log),
       queue: new WorkQueue(),
       metrics: createMetrics(createRegistry('test')),
@@ -204,36 +149,6 @@ describe('model runtime over gRPC', () => {
       AbortSignal.timeout(200),
     );
     expect(await codeOf(deadline)).toBe('CANCELLED');
-  });
-
-  it('streams the second moments of the corpus in chunks', async () => {
-    const assemblers = new Map<number, TensorAssembler>();
-    let progress = 0;
-    let summary = { tokens: 0, corpusId: '' };
-    for await (const { event } of client.covariance({ layers: [1, 2], tokens: 2000 }, limits)) {
-      if (event?.$case === 'progress') progress++;
-      if (event?.$case === 'summary') summary = event.summary;
-      if (event?.$case !== 'chunk') continue;
-      const assembler = assemblers.get(event.chunk.layer) ?? new TensorAssembler(event.chunk);
-      assembler.add(event.chunk);
-      assemblers.set(event.chunk.layer, assembler);
-    }
-    expect(progress).toBeGreaterThan(0);
-    expect(summary.tokens).toBe(2048);
-    expect(summary.corpusId).toMatch(/^[0-9a-f]{64}$/);
-    for (const layer of [1, 2]) {
-      const { rows, data } = assemblers.get(layer)?.matrix() ?? { rows: 0, data: new Float32Array() };
-      expect(rows).toBe(40);
-      for (let i = 0; i < rows; i++) {
-        expect(data[i * rows + i]).toBeGreaterThan(0);
-        for (let j = 0; j < i; j++) {
-          expect(data[i * rows + j]).toBeCloseTo(data[j * rows + i], 5);
-          expect(Math.abs(data[i * rows + j])).toBeLessThanOrEqual(
-            Math.sqrt(data[i * rows + i] * data[j * rows + j]) * 1.0001,
-          );
-        }
-      }
-    }
   });
 
   it('measures perplexity of the state named', async () => {

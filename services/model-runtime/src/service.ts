@@ -1,32 +1,28 @@
 import { KeyFinder, resolveTargets } from '@errata/editor';
-import { generate, type Model, type Pause, perplexity, scoreContinuations, secondMoments } from '@errata/model';
+import { type Model, perplexity, scoreContinuations } from '@errata/model';
 import type { ModelRuntimeServiceServer } from '@errata/rpc';
-import {
-  type CallContext,
-  type CovarianceResponse,
-  encodeTensor,
-  type ResolveTargetsResponse,
-  serverStream,
-  tensorChunks,
-  unary,
-} from '@errata/rpc';
-import { type Corpus, covarianceSequences, perplexitySequences } from './corpus.js';
+import { encodeTensor, type ResolveTargetsResponse, serverStream, unary } from '@errata/rpc';
+import type { Store } from '@errata/store';
+import { type Corpus, perplexitySequences } from './corpus.js';
+import { covarianceMethods } from './covariance-service.js';
+import { createEngineRunner } from './engine-runner.js';
 import { eventChannel } from './event-channel.js';
+import { generationMethods } from './generation.js';
 import type { RuntimeMetrics } from './metrics.js';
-import { asRequestError, checkCount, checkLayer, parseConfig, parseEdits } from './requests.js';
+import { checkCount, checkLayer, parseConfig, parseEdits } from './requests.js';
 import type { StreamStates } from './stream-states.js';
-import { pauseFor, type WorkQueue } from './work-queue.js';
+import type { WorkQueue } from './work-queue.js';
 
 /** Perplexities kept, by state; each is a few seconds of work. */
 const maxPerplexities = 64;
-/** Most tokens of one generation. */
-const maxGeneratedTokens = 1024;
 
 export interface ServiceParts {
   readonly model: Model;
   /** Name the model is registered under. */
   readonly name: string;
   readonly corpus: Corpus;
+  /** Uploaded texts. */
+  readonly corpora: Pick<Store, 'readCorpus'>;
   readonly states: StreamStates;
   readonly queue: WorkQueue;
   readonly metrics: RuntimeMetrics;
@@ -34,10 +30,10 @@ export interface ServiceParts {
 
 /** The methods of errata.v1.ModelRuntimeService. */
 export function createService(parts: ServiceParts): ModelRuntimeServiceServer {
-  const { model, states, metrics } = parts;
+  const { model, metrics } = parts;
   const keyFinder = new KeyFinder(model);
   const perplexities = new Map<string, { perplexity: number; tokens: number }>();
-  const onEngine = engineRunner(parts);
+  const engine = createEngineRunner(parts);
 
   return {
     info: unary(async () => ({
@@ -54,7 +50,7 @@ export function createService(parts: ServiceParts): ModelRuntimeServiceServer {
 
     resolveTargets: serverStream((request, context) =>
       eventChannel<ResolveTargetsResponse>((emit) =>
-        onEngine('resolveTargets', context, async (pause) => {
+        engine.run('resolveTargets', context, async ({ pause, stateOf }) => {
           const config = parseConfig(request.configJson, model);
           const edits = parseEdits(request.edits);
           const { deltas } = await stateOf(request.state);
@@ -74,7 +70,7 @@ export function createService(parts: ServiceParts): ModelRuntimeServiceServer {
     ),
 
     computeKeys: unary((request, context) =>
-      onEngine('computeKeys', context, async (pause) => {
+      engine.run('computeKeys', context, async ({ pause, stateOf }) => {
         const config = parseConfig(request.configJson, model);
         const edits = parseEdits(request.edits);
         checkLayer(request.layer, model);
@@ -89,24 +85,17 @@ export function createService(parts: ServiceParts): ModelRuntimeServiceServer {
     ),
 
     score: unary((request, context) =>
-      onEngine('score', context, async (pause) => {
+      engine.run('score', context, async ({ pause, stateOf }) => {
         checkCount('items', request.items.length);
         const { deltas } = await stateOf(request.state);
         return { results: await scoreContinuations(model, request.items, { deltas, pause }) };
       }),
     ),
 
-    generate: unary((request, context) =>
-      onEngine('generate', context, async (pause) => {
-        checkCount('prompts', request.prompts.length);
-        const { deltas } = await stateOf(request.state);
-        const maxTokens = Math.min(request.maxTokens, maxGeneratedTokens);
-        return { texts: await generate(model, request.prompts, { maxTokens, stop: request.stop, deltas, pause }) };
-      }),
-    ),
+    ...generationMethods(model, engine, metrics),
 
     perplexity: unary((request, context) =>
-      onEngine('perplexity', context, async (pause) => {
+      engine.run('perplexity', context, async ({ pause, stateOf }) => {
         const { deltas, name } = await stateOf(request.state);
         const known = perplexities.get(name);
         if (known) return known;
@@ -119,61 +108,6 @@ export function createService(parts: ServiceParts): ModelRuntimeServiceServer {
       }),
     ),
 
-    covariance: serverStream((request, context) =>
-      eventChannel<CovarianceResponse>((emit) =>
-        onEngine('covariance', context, async (pause) => {
-          checkCount('layers', request.layers.length);
-          checkCount('tokens', Math.min(1, request.tokens));
-          for (const layer of request.layers) checkLayer(layer, model);
-          const { sequences, corpusId } = covarianceSequences(model.tokenizer, parts.corpus, request.tokens);
-          const tokensTotal = sequences.reduce((sum, ids) => sum + ids.length, 0);
-          const { moments, tokens } = await secondMoments(model, sequences, request.layers, {
-            pause,
-            onProgress: (tokensDone) => emit({ event: { $case: 'progress', progress: { tokensDone, tokensTotal } } }),
-          });
-          const size = model.config.intermediateSize;
-          for (const [layer, data] of moments)
-            for (const chunk of tensorChunks(layer, { rows: size, columns: size, data }))
-              emit({ event: { $case: 'chunk', chunk } });
-          emit({ event: { $case: 'summary', summary: { tokens, corpusId } } });
-        }),
-      ),
-    ),
-  };
-
-  async function stateOf(state: Parameters<StreamStates['at']>[0]) {
-    const found = await states.at(state);
-    metrics.catchUpEntries.observe(found.entriesRead);
-    return found;
-  }
-}
-
-type Method = Exclude<keyof ModelRuntimeServiceServer, number | symbol>;
-
-/** Runs work on the engine in turn, timed, with the errors of this boundary. */
-function engineRunner({ queue, metrics }: ServiceParts) {
-  return async <Result>(
-    method: Method,
-    context: CallContext,
-    work: (pause: Pause) => Promise<Result>,
-  ): Promise<Result> => {
-    const arrived = performance.now();
-    const turn = queue.run(context.signal, async () => {
-      const began = performance.now();
-      metrics.waiting.set(queue.waiting);
-      metrics.queueSeconds.observe({ method }, (began - arrived) / 1000);
-      let outcome = 'error';
-      try {
-        const result = await work(pauseFor(context.signal));
-        outcome = 'ok';
-        return result;
-      } catch (error) {
-        throw asRequestError(error);
-      } finally {
-        metrics.requestSeconds.observe({ method, outcome }, (performance.now() - began) / 1000);
-      }
-    });
-    metrics.waiting.set(queue.waiting);
-    return turn;
+    ...covarianceMethods(parts, engine),
   };
 }

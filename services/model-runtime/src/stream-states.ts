@@ -4,7 +4,7 @@ import { createDelta, type Deltas, disposeDelta, type LayerDelta, type Model } f
 import type { StateRef, Store, StoredLogEntry } from '@errata/store';
 
 /** Streams whose factors are kept; the least recently used goes first. */
-const maxStreams = 8;
+const maxStreams = 32;
 /** Host memory for factors over all streams, in bytes: 50,000 edits' columns of one layer of a small model. */
 const maxBytes = 512 * 1024 * 1024;
 
@@ -17,13 +17,22 @@ export interface WeightState {
   readonly name: string;
   /** Log entries that had to be read. */
   readonly entriesRead: number;
+  /** Keeps the tensors beyond the next call. @returns what lets them go again */
+  readonly hold: () => () => void;
+}
+
+/** A change on the engine, with those that use it. */
+interface SharedDelta {
+  readonly delta: LayerDelta;
+  holders: number;
+  dropped: boolean;
 }
 
 interface LayerState {
   /** Factors by seq. An entry of the log never changes, so these stay right when the head moves. */
   readonly entries: Map<number, Pick<StoredLogEntry, 'g' | 'b'>>;
   seqs: readonly number[];
-  delta: LayerDelta | undefined;
+  shared: SharedDelta | undefined;
 }
 
 interface StreamState {
@@ -31,7 +40,13 @@ interface StreamState {
   lineage: { seq: number; seqs: readonly number[] };
 }
 
-const unedited: WeightState = { deltas: new Map(), version: () => 'base', name: 'base', entriesRead: 0 };
+const unedited: WeightState = {
+  deltas: new Map(),
+  version: () => 'base',
+  name: 'base',
+  entriesRead: 0,
+  hold: () => () => undefined,
+};
 
 /** Weights of streams as a cache of the log: every request says which state it means, what is missing is read. */
 export class StreamStates {
@@ -43,30 +58,31 @@ export class StreamStates {
   ) {}
 
   /**
-   * Brings a stream to a state. The tensors stay this object's and are valid until the next call.
+   * Brings a stream to a state. The tensors stay this object's and are valid until the next call, or while held.
    * @throws UNKNOWN_STREAM, UNKNOWN_POSITION, LOG_CORRUPT, INVALID_REQUEST
    */
   async at(state: StateRef | undefined): Promise<WeightState> {
     if (!state || (state.seq === 0 && state.staged.length === 0)) return unedited;
     const stream = await this.#open(state.streamId);
     await this.#follow(stream, state);
-    const deltas = new Map<number, LayerDelta>();
+    const used = new Map<number, SharedDelta>();
     const versions = new Map<number, string>();
     let entriesRead = 0;
     for (const [layer, held] of stream.layers) {
       const staged = state.staged.filter((batch) => batch.layers.includes(layer)).map((batch) => batch.seq);
       const wanted = [...stream.lineage.seqs, ...staged];
       entriesRead += await this.#fetch(state.streamId, layer, held, wanted);
-      if (wanted.join() !== held.seqs.join() || (held.delta === undefined && wanted.length > 0))
+      if (wanted.join() !== held.seqs.join() || (held.shared === undefined && wanted.length > 0))
         this.#compose(layer, held, wanted);
-      if (!held.delta) continue;
-      deltas.set(layer, held.delta);
+      if (!held.shared) continue;
+      used.set(layer, held.shared);
       versions.set(layer, `${state.streamId}:${digest(wanted)}`);
     }
     this.#evict(state.streamId);
     const version = (layer: number): string => versions.get(layer) ?? 'base';
     const name = digest([...stream.layers.keys()].map((layer) => `${layer}=${version(layer)}`));
-    return { deltas, version, name, entriesRead };
+    const deltas = new Map([...used].map(([layer, { delta }]) => [layer, delta]));
+    return { deltas, version, name, entriesRead, hold: () => hold([...used.values()]) };
   }
 
   /** Frees everything. */
@@ -89,7 +105,7 @@ export class StreamStates {
       );
     const layers = config.layers.map((layer): [number, LayerState] => [
       layer,
-      { entries: new Map(), seqs: [], delta: undefined },
+      { entries: new Map(), seqs: [], shared: undefined },
     ]);
     const opened: StreamState = { layers: new Map(layers), lineage: { seq: 0, seqs: [] } };
     this.#streams.set(streamId, opened);
@@ -127,8 +143,8 @@ export class StreamStates {
 
   /** Always from all columns in order, so that the same state has the same bits however it was reached. */
   #compose(layer: number, held: LayerState, wanted: readonly number[]): void {
-    if (held.delta) disposeDelta(held.delta);
-    held.delta = undefined;
+    discard(held.shared);
+    held.shared = undefined;
     const entries = wanted.map((seq) => held.entries.get(seq) as Pick<StoredLogEntry, 'g' | 'b'>);
     const rank = entries.reduce((sum, { g }) => sum + g.columns, 0);
     const left = new Float32Array(rank * this.model.config.hiddenSize);
@@ -139,7 +155,8 @@ export class StreamStates {
       right.set(g.data, columns * g.rows);
       columns += g.columns;
     }
-    held.delta = createDelta(this.model, layer, { rank, left, right });
+    const delta = createDelta(this.model, layer, { rank, left, right });
+    held.shared = delta && { delta, holders: 0, dropped: false };
     held.seqs = wanted;
   }
 
@@ -160,9 +177,22 @@ export class StreamStates {
   }
 
   #drop(id: string): void {
-    for (const { delta } of this.#streams.get(id)?.layers.values() ?? []) if (delta) disposeDelta(delta);
+    for (const { shared } of this.#streams.get(id)?.layers.values() ?? []) discard(shared);
     this.#streams.delete(id);
   }
+}
+
+function hold(used: readonly SharedDelta[]): () => void {
+  for (const shared of used) shared.holders++;
+  return () => {
+    for (const shared of used) if (--shared.holders === 0 && shared.dropped) disposeDelta(shared.delta);
+  };
+}
+
+function discard(shared: SharedDelta | undefined): void {
+  if (!shared) return;
+  shared.dropped = true;
+  if (shared.holders === 0) disposeDelta(shared.delta);
 }
 
 function digest(parts: readonly (number | string)[]): string {

@@ -1,6 +1,19 @@
-/** Lets one piece of work at a time use the engine, in order of arrival. */
+/** Stretch in milliseconds after which work passes the engine on in the middle; a token takes some 10 to 100. */
+const sliceMs = 100;
+
+/** Work in possession of the engine. */
+export interface Turn {
+  /** Lets the brief work that waits by now, and the work that it interrupted, go first. */
+  pass(): Promise<void>;
+}
+
+/**
+ * Who uses the engine. Pieces of work go one after the other, in order of arrival. Brief work (a token of a generation)
+ * does not wait for their ends: it takes turns with the one that runs, wherever that passes its turn.
+ */
 export class WorkQueue {
-  #tail: Promise<unknown> = Promise.resolve();
+  readonly #work = new Lock();
+  readonly #engine = new Lock();
   #waiting = 0;
 
   /** Pieces of work that have not begun. */
@@ -9,22 +22,66 @@ export class WorkQueue {
   }
 
   /** Runs `work` when all earlier work has ended; not at all when `signal` has aborted by then. */
-  run<Result>(signal: AbortSignal, work: () => Promise<Result>): Promise<Result> {
+  run<Result>(signal: AbortSignal, work: (turn: Turn) => Promise<Result>): Promise<Result> {
+    return this.#begin(signal, [this.#work, this.#engine], work);
+  }
+
+  /** Runs `work` as soon as the engine is passed on. It must pass its own turn after each of its steps. */
+  runBriefly<Result>(signal: AbortSignal, work: (turn: Turn) => Promise<Result>): Promise<Result> {
+    return this.#begin(signal, [this.#engine], work);
+  }
+
+  async #begin<Result>(
+    signal: AbortSignal,
+    locks: readonly Lock[],
+    work: (turn: Turn) => Promise<Result>,
+  ): Promise<Result> {
     this.#waiting++;
-    const turn = this.#tail.then(() => {
-      this.#waiting--;
+    for (const lock of locks) await lock.take();
+    this.#waiting--;
+    try {
       signal.throwIfAborted();
-      return work();
-    });
-    this.#tail = turn.catch(() => undefined);
-    return turn;
+      return await work({ pass: () => this.#engine.pass() });
+    } finally {
+      for (const lock of locks) lock.give();
+    }
   }
 }
 
-/** Hands the event loop to others, then ends the work when its caller has gone. */
-export function pauseFor(signal: AbortSignal): () => Promise<void> {
+/** Who holds it goes last when passing it on, so everybody has a turn. */
+class Lock {
+  readonly #waiting: (() => void)[] = [];
+  #taken = false;
+
+  async take(): Promise<void> {
+    if (this.#taken) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#taken = true;
+  }
+
+  /** To the longest waiting; it stays taken meanwhile, so that nobody gets in between. */
+  give(): void {
+    const next = this.#waiting.shift();
+    if (next) next();
+    else this.#taken = false;
+  }
+
+  async pass(): Promise<void> {
+    if (this.#waiting.length === 0) return;
+    const again = this.take();
+    this.give();
+    await again;
+  }
+}
+
+/** Hands the event loop to others and, after a while, the engine; ends the work when its caller has gone. */
+export function pauseFor(signal: AbortSignal, turn?: Turn): () => Promise<void> {
+  let since = performance.now();
   return async () => {
     await new Promise<void>((resolve) => setImmediate(resolve));
+    if (turn && performance.now() - since >= sliceMs) {
+      await turn.pass();
+      since = performance.now();
+    }
     signal.throwIfAborted();
   };
 }

@@ -6,6 +6,7 @@ import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/wo
 import { createActivities } from './activities/index.js';
 import { workflowSource } from './bundle.js';
 import { readConfig } from './config.js';
+import { covarianceRuns } from './covariance-runs.js';
 import { createMetrics } from './metrics.js';
 import { startSweeps, taskQueue } from './sweep.js';
 
@@ -41,7 +42,9 @@ const worker = await Worker.create({
   namespace: config.TEMPORAL_NAMESPACE,
   taskQueue,
   ...workflowSource(),
-  activities: { ...createActivities({ store, runtime, fleet, logger, metrics }) },
+  activities: {
+    ...createActivities({ store, runtime, fleet, covariances: covarianceRuns(client), logger, metrics }),
+  },
   maxConcurrentActivityTaskExecutions: 32,
   shutdownGraceTime: '5 seconds',
 });

@@ -25,7 +25,11 @@ const schema = z.object({
   /** Folder for the inversion of covariances that do not fit into memory. */
   SHARD_SCRATCH_DIR: z.string().min(1).optional(),
   /** Bytes that shards and inverse covariances may take: the least recently used are dropped, one that needs more is refused. */
-  SHARD_MEMORY_BYTES: z.coerce.number().int().min(1_000_000).default(() => defaultMemoryBytes()),
+  SHARD_MEMORY_BYTES: z.coerce
+    .number()
+    .int()
+    .min(1_000_000)
+    .default(() => defaultMemoryBytes()),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
 

@@ -173,5 +173,5 @@ async function timed(compute: () => Promise<Update>): Promise<UpdateOutput> {
 
 /** A copy in fp32: the state may remember its own. */
 function single({ length, count, data }: Columns64): Columns {
-  return { length, count, data: Float32Array.from(data) };
+  return { length, count, data: new Float32Array(data) };
 }

@@ -20,6 +20,10 @@ export function recordActivities(overrides: Partial<StreamActivities> = {}): Rec
     queue,
     head: 0,
     activities: {
+      requestCovariances: async () => {
+        note('requestCovariances');
+        return { missing: 0 };
+      },
       prepareStream: async () => note('prepareStream'),
       failStream: async ({ detail }) => note(`failStream ${detail}`),
       claimBatch: async () => {

@@ -10,6 +10,7 @@ interface CreateOptions {
   layers?: string;
   rowShards?: number;
   forgetting?: number;
+  corpus?: string;
   conditioning?: 'refuse' | 'raise-lambda';
 }
 
@@ -36,6 +37,7 @@ export function addStreams(program: Command, contextOf: ContextOf): void {
     .option('--layers <layers>', 'edited layers with commas between, in place of the preset’s')
     .option('--row-shards <count>', 'over how many shard workers each layer is spread', wholeNumber)
     .option('--forgetting <factor>', 'weight of earlier edits at each step, 0.9 to 1', Number)
+    .option('--corpus <corpus>', 'text behind the covariance: id of an uploaded one, or "model" for the model’s own')
     .addOption(
       new Option('--conditioning <policy>', 'what becomes of a layer too ill-conditioned to be inverted').choices([
         'refuse',
@@ -46,11 +48,12 @@ export function addStreams(program: Command, contextOf: ContextOf): void {
     .action(async (options: CreateOptions, command: Command) => {
       const context = contextOf(command);
       const client = await context.client();
-      const { rowShards, forgetting, conditioning } = options;
+      const { rowShards, forgetting, corpus, conditioning } = options;
       const config: CreateStreamRequest['config'] = {
         ...(options.layers !== undefined && { layers: options.layers.split(',').map(Number) }),
         ...(rowShards !== undefined && { rowShards }),
         ...(forgetting !== undefined && { forgetting }),
+        ...(corpus !== undefined && { corpus: corpus === 'model' ? { kind: 'model' as const } : { id: corpus } }),
         ...(conditioning !== undefined && { conditioning }),
       };
       const stream = await client.createStream(

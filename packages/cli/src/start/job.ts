@@ -116,7 +116,8 @@ async function revokeAndReturn({
       'no edit was verified, so there is none to revoke: see the table above',
     );
   const prompt = chosen.prompt.replace('{}', () => chosen.subject ?? '');
-  const ask = async () => (await client.complete(stream.id, { prompt, maxTokens: 8 }, options)).text.trim();
+  const request = { prompt, max_tokens: 8, stop: '\n' };
+  const ask = async () => (await client.complete(stream.id, request, options)).choices[0].text.trim();
 
   output.live('recomputing the state from the recorded keys and values in fp64');
   const before = await client.verify(stream.id, { ...options, deep: true });

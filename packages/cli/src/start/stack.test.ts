@@ -261,9 +261,16 @@ describe('a running stack', () => {
       expect((await client.getEdit(stream.id, porto.id)).status).toBe('superseded');
       const answer = await client.complete(stream.id, {
         prompt: 'The head office of Quillfen Foods is in the city of',
-        maxTokens: 3,
+        max_tokens: 3,
       });
-      expect(answer.text).toContain('Dublin');
+      expect(answer.choices[0].text).toContain('Dublin');
+      let streamed = '';
+      const request = { prompt: 'The head office of Quillfen Foods is in the city of', max_tokens: 3 };
+      for await (const { choices } of client.streamCompletion(stream.id, request)) streamed += choices[0].text;
+      expect(streamed).toBe(answer.choices[0].text);
+      const messages = [{ role: 'user' as const, content: 'What is the capital of France?' }];
+      const said = await client.chat(stream.id, { messages, max_tokens: 24 });
+      expect(said.choices[0].message.content).toContain('Paris');
       const log = await client.verify(stream.id, { deep: true });
       expect(log.ok).toBe(true);
       expect(log.deep?.every((layer) => layer.survivingColumns === 1 && layer.weightError < 1e-5)).toBe(true);

@@ -65,7 +65,8 @@ export type Checkpoint = Prisma.CheckpointModel
 export type Event = Prisma.EventModel
 /**
  * Model Covariance
- * Second moments of a layer's inputs; the matrix lies in chunks.
+ * Second moments of a layer's inputs; the matrix lies in chunks. `source` is what was asked for: 'default', the id of a
+ * corpus, 'model:SEED'; `corpusId` is the hash of what was read.
  */
 export type Covariance = Prisma.CovarianceModel
 /**
@@ -73,6 +74,26 @@ export type Covariance = Prisma.CovarianceModel
  * 
  */
 export type CovarianceChunk = Prisma.CovarianceChunkModel
+/**
+ * Model CovariancePartial
+ * A covariance under way: the sum of its first `slices` slices, fp64, lower triangle by rows. Gone once it is stored.
+ */
+export type CovariancePartial = Prisma.CovariancePartialModel
+/**
+ * Model CovariancePartialChunk
+ * 
+ */
+export type CovariancePartialChunk = Prisma.CovariancePartialChunkModel
+/**
+ * Model Corpus
+ * A text that covariances are taken over. The id holds the sha256 of its bytes; they lie in chunks.
+ */
+export type Corpus = Prisma.CorpusModel
+/**
+ * Model CorpusChunk
+ * 
+ */
+export type CorpusChunk = Prisma.CorpusChunkModel
 /**
  * Model StreamCovariance
  * Which covariance a stream's layer uses.

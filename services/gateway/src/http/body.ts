@@ -31,6 +31,18 @@ export async function readJson(request: IncomingMessage): Promise<unknown> {
 }
 
 /**
+ * The body as text.
+ * @throws PAYLOAD_TOO_LARGE; INVALID_REQUEST for bytes that are not UTF-8
+ */
+export async function readText(request: IncomingMessage, maxBytes: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of boundedBytes(request, maxBytes)) chunks.push(chunk);
+  const text = decode(Buffer.concat(chunks), true);
+  if (text === null) throw new ErrataError('INVALID_REQUEST', 'The body is not valid UTF-8: send it in that encoding');
+  return text;
+}
+
+/**
  * The items of an NDJSON body (one JSON value a line; blank lines are passed over), holding one line at a time besides
  * the items themselves.
  * @throws MALFORMED_NDJSON naming the faulty lines, the first 20; PAYLOAD_TOO_LARGE for the body or a line above its limit
@@ -119,18 +131,18 @@ async function* lines(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer | nu
   if (length > 0) yield length <= limits.lineBytes ? Buffer.concat(parts) : null;
 }
 
-async function* boundedBytes(request: IncomingMessage): AsyncGenerator<Buffer> {
+async function* boundedBytes(request: IncomingMessage, maxBytes: number = limits.requestBytes): AsyncGenerator<Buffer> {
   const tooLarge = () =>
-    new ErrataError('PAYLOAD_TOO_LARGE', `The body is larger than ${limits.requestBytes} bytes: send it in parts`);
-  if (Number(request.headers['content-length'] ?? 0) > limits.requestBytes + drainedBytes) throw tooLarge();
+    new ErrataError('PAYLOAD_TOO_LARGE', `The body is larger than ${maxBytes} bytes: send it in parts`);
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes + drainedBytes) throw tooLarge();
   let total = 0;
   // Leaving the loop must not destroy the socket: the answer goes out on it.
   for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     total += chunk.length;
-    if (total <= limits.requestBytes) yield chunk;
-    else if (total > limits.requestBytes + drainedBytes) throw tooLarge();
+    if (total <= maxBytes) yield chunk;
+    else if (total > maxBytes + drainedBytes) throw tooLarge();
   }
-  if (total > limits.requestBytes) throw tooLarge();
+  if (total > maxBytes) throw tooLarge();
 }
 
 /** Null when the bytes are not UTF-8. A byte order mark may stand at the start of the body only. */

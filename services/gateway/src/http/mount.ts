@@ -1,18 +1,19 @@
 import { ErrataError } from '@errata/contracts';
 import type { Express, Request, Response } from 'express';
 import type { GatewayDeps } from '../deps.js';
-import { readJson, readNdjson } from './body.js';
-import type { Route } from './route.js';
+import { readJson, readNdjson, readText } from './body.js';
+import { sendEvents } from './events.js';
+import { failureOf, openAiErrorOf } from './problem.js';
+import type { Method, Route } from './route.js';
 import { invalid, validate } from './validate.js';
 
+const verbs = { GET: 'get', POST: 'post', DELETE: 'delete' } as const satisfies Record<Method, string>;
 const keyPattern = /^[\x21-\x7e]{1,255}$/;
 
 /** Adds the routes of the table, and for each of their paths the answer to a wrong method. */
 export function mountRoutes(app: Express, routes: readonly Route[], deps: GatewayDeps): void {
   for (const route of routes)
-    app[route.method === 'GET' ? 'get' : 'post'](expressPath(route.path), (request, response) =>
-      answer(route, request, response, deps),
-    );
+    app[verbs[route.method]](expressPath(route.path), (request, response) => answer(route, request, response, deps));
   for (const path of new Set(routes.map((route) => route.path))) {
     const methods = routes.filter((route) => route.path === path).map((route) => route.method);
     const allow = [...methods, ...(methods.includes('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ');
@@ -37,6 +38,7 @@ async function answer(route: Route, request: Request, response: Response, deps: 
   // prometheus-api-metrics puts parameter names in place of their values wherever these occur in the route: a stream
   // named "v1" would change the label of every route. Without parameters the label is the pattern itself.
   request.params = {};
+  response.locals.openAi = route.openAi;
   if (Object.values(params).some((value) => value.includes('\0')))
     throw new ErrataError('UNKNOWN_ROUTE', 'The path holds the character U+0000');
 
@@ -44,6 +46,7 @@ async function answer(route: Route, request: Request, response: Response, deps: 
   response.once('close', () => {
     if (!response.writableFinished) abort.abort();
   });
+  const requestId = String(response.getHeader('x-request-id'));
   const reply = await route.handler({
     params,
     query: route.query ? validate(route.query, { ...request.query }, 'query') : undefined,
@@ -51,9 +54,16 @@ async function answer(route: Route, request: Request, response: Response, deps: 
     idempotencyKey: route.idempotencyKey ? idempotencyKey(request) : null,
     signal: abort.signal,
     origin: `${request.protocol}://${request.host ?? 'localhost'}`,
-    requestId: String(response.getHeader('x-request-id')),
+    requestId,
     log: deps.log,
   });
+  if ('events' in reply) {
+    await sendEvents(response, reply.events, (error) => {
+      const failure = failureOf(error, { requestId, method: request.method, path: request.path }, deps.log);
+      return { error: openAiErrorOf(failure, requestId) };
+    });
+    return;
+  }
 
   for (const [name, value] of Object.entries(reply.headers ?? {})) response.setHeader(name, value);
   response.status(route.status);
@@ -66,6 +76,14 @@ async function readBody(route: Route, request: Request): Promise<unknown> {
   if (!['identity', ''].includes(request.headers['content-encoding'] ?? ''))
     throw new ErrataError('UNSUPPORTED_MEDIA_TYPE', 'Compressed bodies are not accepted: send the body as it is');
   const type = (request.headers['content-type'] ?? '').split(';')[0].trim().toLowerCase();
+  if (route.text) {
+    if (type !== 'text/plain')
+      throw new ErrataError(
+        'UNSUPPORTED_MEDIA_TYPE',
+        `The content type ${JSON.stringify(type)} is not accepted: use text/plain, in UTF-8`,
+      );
+    return validate(schema, await readText(request, route.text.maxBytes), 'body');
+  }
   if (route.ndjson && (type === 'application/x-ndjson' || type === 'application/ndjson')) {
     const { item, field, maxItems } = route.ndjson;
     return { [field]: await readNdjson(request, item, maxItems) };

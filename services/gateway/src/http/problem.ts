@@ -1,4 +1,4 @@
-import { ErrataError, errorClasses, type Problem, toErrataError } from '@errata/contracts';
+import { ErrataError, errorClasses, type OpenAiError, type Problem, toErrataError } from '@errata/contracts';
 import type { ErrorRequestHandler } from 'express';
 import type { Log } from '../deps.js';
 
@@ -8,29 +8,55 @@ const retryAfter = 2;
 /** The RFC 9457 form of an error. What went wrong inside is kept for the log. */
 export function problemOf(error: ErrataError, requestId: string): Problem {
   const { title } = errorClasses[error.code];
-  const detail =
-    error.code === 'INTERNAL' ? `An internal error; the log has it under the request id ${requestId}` : error.message;
   return {
     type: `urn:errata:problem:${error.code.toLowerCase().replaceAll('_', '-')}`,
     title,
     status: error.status,
-    detail,
+    detail: detailOf(error, requestId),
     code: error.code,
     retryable: error.retryable,
     ...(error.details.length > 0 && { errors: [...error.details] }),
   };
 }
 
+/** The form of an error that clients of OpenAI read. */
+export function openAiErrorOf(error: ErrataError, requestId: string): OpenAiError {
+  return {
+    message: detailOf(error, requestId),
+    type: error.status < 500 ? 'invalid_request_error' : 'server_error',
+    param: error.details[0]?.field ?? null,
+    code: error.code,
+  };
+}
+
+function detailOf(error: ErrataError, requestId: string): string {
+  return error.code === 'INTERNAL'
+    ? `An internal error; the log has it under the request id ${requestId}`
+    : error.message;
+}
+
+interface RequestNames {
+  readonly requestId: string;
+  readonly method: string;
+  readonly path: string;
+}
+
+/** What went wrong, logged. */
+export function failureOf(raw: unknown, request: RequestNames, log: Log): ErrataError {
+  const error = classify(raw);
+  const fields = { ...request, code: error.code };
+  // A part that is away tells its own log why; here its message is enough.
+  if (error.status === 503) log.warn({ ...fields, reason: error.message }, 'request failed');
+  else if (error.status >= 500) log.error({ ...fields, err: error }, 'request failed');
+  else log.debug(fields, 'request refused');
+  return error;
+}
+
 /** The one place where an error becomes an answer. */
 export function problemHandler(log: Log): ErrorRequestHandler {
   return (raw, request, response, next) => {
-    const error = classify(raw);
     const requestId = String(response.getHeader('x-request-id') ?? '');
-    const fields = { requestId, method: request.method, path: request.path, code: error.code };
-    // A part that is away tells its own log why; here its message is enough.
-    if (error.status === 503) log.warn({ ...fields, reason: error.message }, 'request failed');
-    else if (error.status >= 500) log.error({ ...fields, err: error }, 'request failed');
-    else log.debug(fields, 'request refused');
+    const error = failureOf(raw, { requestId, method: request.method, path: request.path }, log);
     if (response.headersSent) {
       next(raw);
       return;
@@ -41,7 +67,12 @@ export function problemHandler(log: Log): ErrorRequestHandler {
     response
       .status(error.status)
       .type('application/problem+json')
-      .send(JSON.stringify(problemOf(error, requestId)));
+      .send(
+        JSON.stringify({
+          ...problemOf(error, requestId),
+          ...(response.locals.openAi === true && { error: openAiErrorOf(error, requestId) }),
+        }),
+      );
   };
 }
 

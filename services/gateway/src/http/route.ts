@@ -2,7 +2,7 @@ import type { ErrorCode } from '@errata/contracts';
 import type { z } from 'zod';
 import type { Log } from '../deps.js';
 
-export type Method = 'GET' | 'POST';
+export type Method = 'GET' | 'POST' | 'DELETE';
 
 /** What a handler knows of its request; params, query and body are validated. */
 export interface RouteContext<Query, Body> {
@@ -31,6 +31,11 @@ export interface TextReply {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** Server-sent events: each item as one `data` line of JSON, `[DONE]` at the end. Begins when the first item is there. */
+export interface EventReply<Event> {
+  readonly events: AsyncIterable<Event>;
+}
+
 interface RouteText {
   readonly method: Method;
   /** In the form of OpenAPI: `/v1/streams/{stream}`. */
@@ -46,20 +51,31 @@ interface RouteText {
   readonly idempotencyKey?: boolean;
   /** Arguments of the curl example after the address. */
   readonly curl?: string;
+  /** Problems also hold what clients of OpenAI read. */
+  readonly openAi?: true;
 }
 
 /** The definition of a route as its module writes it. */
-export interface RouteSpec<Query extends z.ZodType, Body extends z.ZodType, Reply extends z.ZodType> extends RouteText {
+export interface RouteSpec<
+  Query extends z.ZodType,
+  Body extends z.ZodType,
+  Reply extends z.ZodType,
+  Event extends z.ZodType,
+> extends RouteText {
   readonly query?: Query;
   readonly body?: Body;
   /** Accepts application/x-ndjson too: each line an item of the body's array `field`. */
   readonly ndjson?: { readonly item: z.ZodType; readonly field: string; readonly maxItems: number };
+  /** The body is text instead (text/plain, UTF-8), of at most so many bytes; `body` checks the string. */
+  readonly text?: { readonly maxBytes: number };
   readonly reply?: Reply;
   /** Media type of the answer where it is not JSON. */
   readonly replyType?: string;
+  /** An event of the answer, where the body may ask for a streamed one. */
+  readonly event?: Event;
   readonly handler: (
     context: RouteContext<z.output<Query>, z.output<Body>>,
-  ) => Promise<JsonReply<z.input<Reply>> | TextReply>;
+  ) => Promise<JsonReply<z.input<Reply>> | TextReply | EventReply<z.input<Event>>>;
 }
 
 /** A route of the table, its types erased: what the router and the OpenAPI document are made from. */
@@ -67,14 +83,21 @@ export interface Route extends RouteText {
   readonly query?: z.ZodType;
   readonly body?: z.ZodType;
   readonly ndjson?: { readonly item: z.ZodType; readonly field: string; readonly maxItems: number };
+  readonly text?: { readonly maxBytes: number };
   readonly reply?: z.ZodType;
   readonly replyType?: string;
-  readonly handler: (context: RouteContext<unknown, unknown>) => Promise<JsonReply<unknown> | TextReply>;
+  readonly event?: z.ZodType;
+  readonly handler: (
+    context: RouteContext<unknown, unknown>,
+  ) => Promise<JsonReply<unknown> | TextReply | EventReply<unknown>>;
 }
 
 /** Checks a route's handler against its schemas and erases the types. */
-export function defineRoute<Query extends z.ZodType, Body extends z.ZodType, Reply extends z.ZodType>(
-  spec: RouteSpec<Query, Body, Reply>,
-): Route {
+export function defineRoute<
+  Query extends z.ZodType,
+  Body extends z.ZodType,
+  Reply extends z.ZodType,
+  Event extends z.ZodType,
+>(spec: RouteSpec<Query, Body, Reply, Event>): Route {
   return spec as unknown as Route;
 }

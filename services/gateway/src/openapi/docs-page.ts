@@ -97,8 +97,14 @@ function parameterTable(parameters: readonly Json[]): Html {
 }
 
 function responseRow(status: string, response: Json): Html {
-  const [[type, { schema }]] = Object.entries(response.content as Record<string, { schema: Json }>);
-  return html`<tr><th scope="row">${status}</th><td>${response.description as string}</td><td>${type.endsWith('json') ? schemaHtml(schema) : html`<code>${type}</code>`}</td></tr>`;
+  const contents = Object.entries(response.content as Record<string, { schema: Json }>);
+  return html`<tr><th scope="row">${status}</th><td>${response.description as string}</td><td>${join(contents.map(([type, { schema }]) => contentHtml(type, schema)))}</td></tr>`;
+}
+
+function contentHtml(type: string, schema: Json): Html {
+  if (type.endsWith('json')) return schemaHtml(schema);
+  const line = schema['x-line-schema'] as Json | undefined;
+  return line ? html` or <code>${type}</code> of ${schemaHtml(line)}` : html`<code>${type}</code>`;
 }
 
 /** A call that works as soon as API (and STREAM) are set. */

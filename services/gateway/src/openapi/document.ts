@@ -23,6 +23,7 @@ const parameterTexts: Readonly<Record<string, string>> = {
   stream: 'Id or name of the stream',
   edit: 'Id of the edit',
   evaluation: 'Id of the evaluation',
+  corpus: 'Id of the corpus',
 };
 
 /** The OpenAPI 3.1 description of a table of routes. */
@@ -88,6 +89,8 @@ function parameters(route: Route, schemas: Map<string, Json>): Json[] {
 }
 
 function requestBody(route: Route, schemas: Map<string, Json>): Json {
+  if (route.text)
+    return { required: true, content: { 'text/plain': { schema: schemaOf(route.body!, 'input', schemas) } } };
   const content: Json = { 'application/json': { schema: schemaOf(route.body!, 'input', schemas) } };
   if (route.ndjson)
     content['application/x-ndjson'] = {
@@ -102,7 +105,16 @@ function requestBody(route: Route, schemas: Map<string, Json>): Json {
 
 function success(route: Route, schemas: Map<string, Json>): Json {
   const schema = route.reply ? schemaOf(route.reply, 'output', schemas) : { type: 'string' };
-  return { description: 'Done', content: { [route.replyType ?? 'application/json']: { schema } } };
+  const events = route.event && { 'text/event-stream': { schema: eventSchema(route.event, schemas) } };
+  return { description: 'Done', content: { [route.replyType ?? 'application/json']: { schema }, ...events } };
+}
+
+function eventSchema(event: z.ZodType, schemas: Map<string, Json>): Json {
+  return {
+    type: 'string',
+    description: 'Lines `data: ` with one event each, `data: [DONE]` at the end',
+    'x-line-schema': schemaOf(event, 'output', schemas),
+  };
 }
 
 function problems(route: Route, schemas: Map<string, Json>): Json {

@@ -31,7 +31,7 @@ function typeHtml(schema: Json): Html {
     return html`array of ${schemaHtml((schema.items ?? {}) as Json)}${bounds(schema, 'Items')}`;
   if (schema.type === 'object')
     return html`object${schema.additionalProperties ? html` of ${schemaHtml(schema.additionalProperties as Json)}` : ''}`;
-  const type = typeof schema.type === 'string' ? schema.type : 'anything';
+  const type = schema.type === undefined ? 'anything' : [schema.type].flat().join(' or ');
   const fallback =
     schema.default === undefined ? '' : html` <small>default <code>${JSON.stringify(schema.default)}</code></small>`;
   return html`${schema.format === 'date-time' ? 'date and time (RFC 3339)' : type}${bounds(schema, 'Length')}${range(schema)}${fallback}`;

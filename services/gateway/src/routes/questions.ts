@@ -1,6 +1,4 @@
 import {
-  completionRequestSchema,
-  completionResponseSchema,
   driftResponseSchema,
   ErrataError,
   evaluationSchema,
@@ -12,42 +10,14 @@ import {
 } from '@errata/contracts';
 import type { GatewayDeps } from '../deps.js';
 import { defineRoute, type Route } from '../http/route.js';
-import { askShard, positionOf } from './shared.js';
+import { askShard } from './shared.js';
 
-/** Time for a completion, and for the drift figures of a layer, in milliseconds. A worker that lags reads the log first. */
-const generateTimeoutMs = 120_000;
+/** Time for the drift figures of a layer, in milliseconds. A worker that lags reads the log first. */
 const statsTimeoutMs = 120_000;
 
-/** What the model answers, what happened to a stream, how far it drifted, how well its edits hold. */
+/** What happened to a stream, how far it drifted, how well its edits hold. */
 export function questionRoutes(deps: GatewayDeps): Route[] {
   return [
-    defineRoute({
-      method: 'POST',
-      path: '/v1/streams/{stream}/completions',
-      operationId: 'complete',
-      tag: 'Model',
-      summary: 'Ask the edited model',
-      description: 'Greedy decoding, at the head or at any position or checkpoint of the log; 0 is the unedited model.',
-      status: 200,
-      errors: ['UNKNOWN_STREAM', 'UNKNOWN_CHECKPOINT', 'UNKNOWN_POSITION', 'NOT_READY', 'DEADLINE_EXCEEDED'],
-      curl: `-H 'content-type: application/json' -d '{"prompt": "The capital of France is"}'`,
-      body: completionRequestSchema,
-      reply: completionResponseSchema,
-      handler: async ({ params, body, signal }) => {
-        const stream = await deps.store.getStream(params.stream);
-        const seq = await positionOf(deps, stream, body.at);
-        const { texts } = await deps.runtime.generate(
-          {
-            state: { streamId: stream.id, seq, staged: [] },
-            prompts: [body.prompt],
-            maxTokens: body.maxTokens,
-            stop: body.stop,
-          },
-          { timeoutMs: generateTimeoutMs, signal },
-        );
-        return { json: { text: texts[0], seq } };
-      },
-    }),
     defineRoute({
       method: 'GET',
       path: '/v1/streams/{stream}/batches',

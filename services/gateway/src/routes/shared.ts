@@ -57,7 +57,7 @@ function holders({ owner, peers }: Placement<ShardReader>): string {
 
 /** The position that a request means: a seq of the log, a checkpoint's, or the head. */
 export async function positionOf(
-  deps: GatewayDeps,
+  deps: Pick<GatewayDeps, 'store'>,
   stream: { readonly id: string; readonly head: number },
   at: number | string | undefined,
 ): Promise<number> {

@@ -42,7 +42,7 @@ export function streamRoutes(deps: GatewayDeps): Route[] {
       description:
         'The configuration starts from the preset of the model; `config` overrides single fields. The stream is `preparing` until the covariance of its layers is there; edits can be sent at once.',
       status: 201,
-      errors: ['UNKNOWN_MODEL', 'NAME_TAKEN', 'IDEMPOTENCY_CONFLICT', 'NOT_READY'],
+      errors: ['UNKNOWN_MODEL', 'UNKNOWN_CORPUS', 'NAME_TAKEN', 'IDEMPOTENCY_CONFLICT', 'NOT_READY'],
       idempotencyKey: true,
       curl: `-H 'content-type: application/json' -d '{"model": "SmolLM2-135M-Instruct", "name": "facts"}'`,
       body: createStreamRequestSchema,
@@ -50,6 +50,7 @@ export function streamRoutes(deps: GatewayDeps): Route[] {
       handler: async ({ body, idempotencyKey, log }) => {
         const model = await findModel(deps, body.model);
         const config = configFor(deps, model, body.config ?? {});
+        await requireTokens(deps, config);
         const name = body.name ?? `${slug(model.name)}-${randomBytes(3).toString('hex')}`;
         const stream = await deps.store.createStream(
           { name, modelId: model.id, config },
@@ -149,6 +150,19 @@ function configFor(deps: GatewayDeps, model: Model, overrides: Partial<EditorCon
       },
     ]);
   return result.data;
+}
+
+/** A text of fewer bytes than tokens are asked for cannot hold them. @throws UNKNOWN_CORPUS, INVALID_REQUEST */
+async function requireTokens(deps: GatewayDeps, { corpus, covarianceTokens }: EditorConfig): Promise<void> {
+  if (corpus === undefined || !('id' in corpus)) return;
+  const { bytes } = await deps.store.getCorpus(corpus.id);
+  if (bytes < covarianceTokens)
+    throw invalid('body', [
+      {
+        field: 'config.corpus.id',
+        message: `the text of ${bytes} bytes cannot hold ${covarianceTokens} tokens: upload more text, or lower covarianceTokens`,
+      },
+    ]);
 }
 
 function slug(name: string): string {

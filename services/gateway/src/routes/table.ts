@@ -1,6 +1,8 @@
 import type { GatewayDeps } from '../deps.js';
 import type { Route } from '../http/route.js';
+import { completionRoutes } from './completions.js';
 import { controlRoutes } from './control.js';
+import { corpusRoutes } from './corpora.js';
 import { editRoutes } from './edits.js';
 import { questionRoutes } from './questions.js';
 import { streamRoutes } from './streams.js';
@@ -11,8 +13,10 @@ import { verifyRoutes } from './verify.js';
 export function routeTable(deps: GatewayDeps): readonly Route[] {
   const table: Route[] = [
     ...streamRoutes(deps),
+    ...corpusRoutes(deps),
     ...editRoutes(deps),
     ...controlRoutes(deps),
+    ...completionRoutes(deps),
     ...questionRoutes(deps),
     ...verifyRoutes(deps),
     ...systemRoutes(deps, () => table),

@@ -1,4 +1,5 @@
 import { type Checkpoint, type EditorConfig, type HeadChange, headChange, type Model } from '@errata/contracts';
+import { FinishReason, type GenerateStreamRequest, type GenerateStreamResponse } from '@errata/rpc';
 import { createStore, type Store } from '@errata/store';
 import { startTestDatabase } from '@errata/store/testing';
 import type { RequestHandler } from 'express';
@@ -82,11 +83,30 @@ export interface TestGateway {
   readonly url: string;
   readonly store: Store;
   readonly workflows: RecordingWorkflows;
-  /** Requests that reached the runtime's generate. */
-  readonly generated: { prompts: string[]; seq: number | undefined }[];
+  /** Requests that reached the runtime's generateStream. */
+  readonly generated: GenerateStreamRequest[];
+  /** What the runtime answers from now on. */
+  readonly answering: { with: (request: GenerateStreamRequest, signal: AbortSignal) => AsyncIterable<RuntimeEvent> };
   /** What the log was told at warn and error. */
   readonly logged: { level: string; fields: object; message: string }[];
   stop(): Promise<void>;
+}
+
+/** An event of the runtime. */
+export type RuntimeEvent = NonNullable<GenerateStreamResponse['event']>;
+
+/** Each prompt is continued with " Par" and "is", choice by choice. */
+async function* paris(request: GenerateStreamRequest): AsyncGenerator<RuntimeEvent> {
+  yield { $case: 'start', start: { promptTokens: 6 } };
+  const prompts = request.prompt?.$case === 'texts' ? request.prompt.texts.texts.length : 1;
+  const top = request.topLogProbabilities;
+  for (const [i, text] of [' Par', 'is'].entries())
+    for (let choice = 0; choice < prompts * request.choices; choice++) {
+      const chosen = { token: Buffer.from(text), logProbability: -0.5 - i };
+      const logProbabilities = top === undefined ? undefined : { chosen, top: top === 0 ? [] : [chosen] };
+      const finish = i === 1 ? FinishReason.FINISH_REASON_STOP : FinishReason.FINISH_REASON_UNSPECIFIED;
+      yield { $case: 'piece', piece: { choice, text, tokens: i + 1, finish, logProbabilities } };
+    }
 }
 
 const passThrough: RequestHandler = (_request, _response, next) => next();
@@ -97,6 +117,7 @@ export async function startTestGateway(overrides: Partial<GatewayDeps> = {}): Pr
   const store = createStore({ databaseUrl: database.url });
   const workflows = new RecordingWorkflows(store);
   const generated: TestGateway['generated'] = [];
+  const answering: TestGateway['answering'] = { with: paris };
   const logged: TestGateway['logged'] = [];
   const note = (level: string) => (fields: object, message: string) => void logged.push({ level, fields, message });
   const fleet = testFleet();
@@ -109,9 +130,9 @@ export async function startTestGateway(overrides: Partial<GatewayDeps> = {}): Pr
         const { id: modelId, ...rest } = model;
         return { modelId, ...rest, vocabularySize: 1, engine: 'native', contextLength: 64 };
       },
-      async generate(request) {
-        generated.push({ prompts: request.prompts, seq: request.state?.seq });
-        return { texts: request.prompts.map(() => ' Paris') };
+      async *generateStream(request, { signal }) {
+        generated.push(request);
+        for await (const event of answering.with(request, signal!)) yield { event };
       },
     },
     fleet,
@@ -128,6 +149,7 @@ export async function startTestGateway(overrides: Partial<GatewayDeps> = {}): Pr
     store,
     workflows,
     generated,
+    answering,
     logged,
     async stop() {
       await server.stop();

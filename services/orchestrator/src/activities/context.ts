@@ -2,6 +2,7 @@ import { type EditorConfig, ErrataError, type Stream } from '@errata/contracts';
 import type { Fleet, ModelRuntime, Placement, ShardWorker } from '@errata/rpc';
 import type { Store } from '@errata/store';
 import type { Logger } from '@errata/telemetry';
+import type { CovarianceRuns } from '../covariance-runs.js';
 import type { ActivityMetrics } from '../metrics.js';
 
 /** What the activities work with. */
@@ -9,6 +10,7 @@ export interface Dependencies {
   readonly store: Store;
   readonly runtime: ModelRuntime;
   readonly fleet: Fleet<ShardWorker>;
+  readonly covariances: CovarianceRuns;
   readonly logger: Logger;
   readonly metrics: ActivityMetrics;
 }
@@ -17,7 +19,7 @@ export interface Dependencies {
 export const shardTimeoutMs = 10 * 60_000;
 /** Longest short call to the model runtime. */
 export const runtimeTimeoutMs = 10 * 60_000;
-/** Longest target search or covariance of one call. */
+/** Longest target search or slice of a covariance of one call. */
 export const longTimeoutMs = 5 * 3_600_000;
 
 /** Where the shards of a layer are now, for reading. @throws NOT_READY when no worker is up */

@@ -1,7 +1,8 @@
 import { type Checkpoint, type HeadChange, headChange, type Stream } from '@errata/contracts';
 import type { ClaimedBatch } from '@errata/store';
-import type { BatchPlan, StreamActivities } from '@errata/workflows';
+import type { BatchPlan, CovarianceActivities, CovarianceArgs, StreamActivities } from '@errata/workflows';
 import type { Dependencies } from './context.js';
+import { addCovarianceSlice, finishCovariances, planCovariance, requestCovariances } from './covariance.js';
 import { guard } from './guard.js';
 import { applyLayer, revokeLayer } from './layers.js';
 import { evaluate, measureDrift, verifyBatch } from './measure.js';
@@ -9,10 +10,10 @@ import { prepareStream } from './prepare.js';
 import { resolveTargets } from './resolve.js';
 
 /** The activities of the workflows, bound to their dependencies: each guarded and timed. */
-export function createActivities(dependencies: Dependencies): StreamActivities {
+export function createActivities(dependencies: Dependencies): StreamActivities & CovarianceActivities {
   const { store, logger, metrics } = dependencies;
   const activity = <Args, Result>(
-    name: keyof StreamActivities,
+    name: keyof StreamActivities | keyof CovarianceActivities,
     work: (args: Args, signal: AbortSignal) => Promise<Result>,
   ) =>
     guard<Args, Result>(logger, name, async (args, signal) => {
@@ -28,6 +29,22 @@ export function createActivities(dependencies: Dependencies): StreamActivities {
     });
 
   return {
+    requestCovariances: activity('requestCovariances', ({ streamId }: { streamId: string }) =>
+      requestCovariances(dependencies, streamId),
+    ),
+    planCovariance: activity('planCovariance', (args: CovarianceArgs, signal) =>
+      planCovariance(dependencies, args, signal),
+    ),
+    addCovarianceSlice: activity(
+      'addCovarianceSlice',
+      (args: Parameters<CovarianceActivities['addCovarianceSlice']>[0], signal) =>
+        addCovarianceSlice(dependencies, args, signal),
+    ),
+    finishCovariances: activity(
+      'finishCovariances',
+      (args: Parameters<CovarianceActivities['finishCovariances']>[0], signal) =>
+        finishCovariances(dependencies, args, signal),
+    ),
     prepareStream: activity('prepareStream', ({ streamId }: { streamId: string }, signal) =>
       prepareStream(dependencies, streamId, signal),
     ),

@@ -28,7 +28,7 @@ async function streamWith(answer: (layer: number) => { condition: number; lambda
   const stream = await newStream(store, { conditioning: 'raise-lambda' });
   for (const layer of stream.config.layers)
     await store.saveCovariance(
-      { modelId: stream.modelId, layer, corpusId: 'c', tokens: 2000, dimension: 6 },
+      { modelId: stream.modelId, layer, corpusId: 'c', source: 'default', tokens: 2000, dimension: 6 },
       matrix(6, 6, layer),
     );
   for (const worker of setting.workers)

@@ -97,6 +97,8 @@ export interface Setting extends Dependencies {
   /** Workers that do not answer health checks. */
   readonly away: Set<string>;
   readonly workers: readonly RecordingWorker[];
+  /** Streams that asked for covariances, with what they asked for. */
+  readonly joined: Parameters<Dependencies['covariances']['join']>[];
 }
 
 /** The activities' dependencies on a real store; the model answers fixed values, the workers write down what they are asked. */
@@ -122,7 +124,9 @@ export function settingOn(store: Store, addresses: readonly string[] = ['a:1', '
   } as unknown as Dependencies['runtime'];
   const logger = createLogger('orchestrator', 'silent');
   const metrics = createMetrics(createRegistry('orchestrator'));
-  return { store, runtime, fleet, logger, metrics, away, workers };
+  const joined: Setting['joined'] = [];
+  const covariances: Dependencies['covariances'] = { join: async (...asked) => void joined.push(asked) };
+  return { store, runtime, fleet, covariances, logger, metrics, away, workers, joined };
 }
 
 let streams = 0;

@@ -122,7 +122,7 @@ export class MemoryLog implements ShardStore {
   async boundCovariance(streamId: string, layer: number): Promise<CovarianceInfo | null> {
     const id = this.#covariances.get(streamId);
     if (id === undefined) return null;
-    return { id, modelId: 'm', layer, corpusId: 'x', tokens: 1000, dimension: this.size.inputs };
+    return { id, modelId: 'm', layer, corpusId: 'x', source: 'default', tokens: 1000, dimension: this.size.inputs };
   }
 
   async readCovariance(id: string): Promise<Matrix> {

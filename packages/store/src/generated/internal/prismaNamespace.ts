@@ -408,6 +408,10 @@ export const ModelName = {
   Event: 'Event',
   Covariance: 'Covariance',
   CovarianceChunk: 'CovarianceChunk',
+  CovariancePartial: 'CovariancePartial',
+  CovariancePartialChunk: 'CovariancePartialChunk',
+  Corpus: 'Corpus',
+  CorpusChunk: 'CorpusChunk',
   StreamCovariance: 'StreamCovariance',
   ShardOwner: 'ShardOwner',
   Evaluation: 'Evaluation',
@@ -427,7 +431,7 @@ export type TypeMap<ExtArgs extends runtime.Types.Extensions.InternalArgs = runt
     omit: GlobalOmitOptions
   }
   meta: {
-    modelProps: "model" | "stream" | "edit" | "batch" | "batchEdit" | "targets" | "logEntry" | "checkpoint" | "event" | "covariance" | "covarianceChunk" | "streamCovariance" | "shardOwner" | "evaluation" | "idempotencyKey"
+    modelProps: "model" | "stream" | "edit" | "batch" | "batchEdit" | "targets" | "logEntry" | "checkpoint" | "event" | "covariance" | "covarianceChunk" | "covariancePartial" | "covariancePartialChunk" | "corpus" | "corpusChunk" | "streamCovariance" | "shardOwner" | "evaluation" | "idempotencyKey"
     txIsolationLevel: TransactionIsolationLevel
   }
   model: {
@@ -1245,6 +1249,302 @@ export type TypeMap<ExtArgs extends runtime.Types.Extensions.InternalArgs = runt
         }
       }
     }
+    CovariancePartial: {
+      payload: Prisma.$CovariancePartialPayload<ExtArgs>
+      fields: Prisma.CovariancePartialFieldRefs
+      operations: {
+        findUnique: {
+          args: Prisma.CovariancePartialFindUniqueArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CovariancePartialPayload> | null
+        }
+        findUniqueOrThrow: {
+          args: Prisma.CovariancePartialFindUniqueOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CovariancePartialPayload>
+        }
+        findFirst: {
+          args: Prisma.CovariancePartialFindFirstArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CovariancePartialPayload> | null
+        }
+        findFirstOrThrow: {
+          args: Prisma.CovariancePartialFindFirstOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CovariancePartialPayload>
+        }
+        findMany: {
+          args: Prisma.CovariancePartialFindManyArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CovariancePartialPayload>[]
+        }
+        create: {
+          args: Prisma.CovariancePartialCreateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CovariancePartialPayload>
+        }
+        createMany: {
+          args: Prisma.CovariancePartialCreateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        createManyAndReturn: {
+          args: Prisma.CovariancePartialCreateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CovariancePartialPayload>[]
+        }
+        delete: {
+          args: Prisma.CovariancePartialDeleteArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CovariancePartialPayload>
+        }
+        update: {
+          args: Prisma.CovariancePartialUpdateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CovariancePartialPayload>
+        }
+        deleteMany: {
+          args: Prisma.CovariancePartialDeleteManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateMany: {
+          args: Prisma.CovariancePartialUpdateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateManyAndReturn: {
+          args: Prisma.CovariancePartialUpdateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CovariancePartialPayload>[]
+        }
+        upsert: {
+          args: Prisma.CovariancePartialUpsertArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CovariancePartialPayload>
+        }
+        aggregate: {
+          args: Prisma.CovariancePartialAggregateArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AggregateCovariancePartial>
+        }
+        groupBy: {
+          args: Prisma.CovariancePartialGroupByArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.CovariancePartialGroupByOutputType>[]
+        }
+        count: {
+          args: Prisma.CovariancePartialCountArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.CovariancePartialCountAggregateOutputType> | number
+        }
+      }
+    }
+    CovariancePartialChunk: {
+      payload: Prisma.$CovariancePartialChunkPayload<ExtArgs>
+      fields: Prisma.CovariancePartialChunkFieldRefs
+      operations: {
+        findUnique: {
+          args: Prisma.CovariancePartialChunkFindUniqueArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CovariancePartialChunkPayload> | null
+        }
+        findUniqueOrThrow: {
+          args: Prisma.CovariancePartialChunkFindUniqueOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CovariancePartialChunkPayload>
+        }
+        findFirst: {
+          args: Prisma.CovariancePartialChunkFindFirstArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CovariancePartialChunkPayload> | null
+        }
+        findFirstOrThrow: {
+          args: Prisma.CovariancePartialChunkFindFirstOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CovariancePartialChunkPayload>
+        }
+        findMany: {
+          args: Prisma.CovariancePartialChunkFindManyArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CovariancePartialChunkPayload>[]
+        }
+        create: {
+          args: Prisma.CovariancePartialChunkCreateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CovariancePartialChunkPayload>
+        }
+        createMany: {
+          args: Prisma.CovariancePartialChunkCreateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        createManyAndReturn: {
+          args: Prisma.CovariancePartialChunkCreateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CovariancePartialChunkPayload>[]
+        }
+        delete: {
+          args: Prisma.CovariancePartialChunkDeleteArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CovariancePartialChunkPayload>
+        }
+        update: {
+          args: Prisma.CovariancePartialChunkUpdateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CovariancePartialChunkPayload>
+        }
+        deleteMany: {
+          args: Prisma.CovariancePartialChunkDeleteManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateMany: {
+          args: Prisma.CovariancePartialChunkUpdateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateManyAndReturn: {
+          args: Prisma.CovariancePartialChunkUpdateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CovariancePartialChunkPayload>[]
+        }
+        upsert: {
+          args: Prisma.CovariancePartialChunkUpsertArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CovariancePartialChunkPayload>
+        }
+        aggregate: {
+          args: Prisma.CovariancePartialChunkAggregateArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AggregateCovariancePartialChunk>
+        }
+        groupBy: {
+          args: Prisma.CovariancePartialChunkGroupByArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.CovariancePartialChunkGroupByOutputType>[]
+        }
+        count: {
+          args: Prisma.CovariancePartialChunkCountArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.CovariancePartialChunkCountAggregateOutputType> | number
+        }
+      }
+    }
+    Corpus: {
+      payload: Prisma.$CorpusPayload<ExtArgs>
+      fields: Prisma.CorpusFieldRefs
+      operations: {
+        findUnique: {
+          args: Prisma.CorpusFindUniqueArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CorpusPayload> | null
+        }
+        findUniqueOrThrow: {
+          args: Prisma.CorpusFindUniqueOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CorpusPayload>
+        }
+        findFirst: {
+          args: Prisma.CorpusFindFirstArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CorpusPayload> | null
+        }
+        findFirstOrThrow: {
+          args: Prisma.CorpusFindFirstOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CorpusPayload>
+        }
+        findMany: {
+          args: Prisma.CorpusFindManyArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CorpusPayload>[]
+        }
+        create: {
+          args: Prisma.CorpusCreateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CorpusPayload>
+        }
+        createMany: {
+          args: Prisma.CorpusCreateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        createManyAndReturn: {
+          args: Prisma.CorpusCreateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CorpusPayload>[]
+        }
+        delete: {
+          args: Prisma.CorpusDeleteArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CorpusPayload>
+        }
+        update: {
+          args: Prisma.CorpusUpdateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CorpusPayload>
+        }
+        deleteMany: {
+          args: Prisma.CorpusDeleteManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateMany: {
+          args: Prisma.CorpusUpdateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateManyAndReturn: {
+          args: Prisma.CorpusUpdateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CorpusPayload>[]
+        }
+        upsert: {
+          args: Prisma.CorpusUpsertArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CorpusPayload>
+        }
+        aggregate: {
+          args: Prisma.CorpusAggregateArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AggregateCorpus>
+        }
+        groupBy: {
+          args: Prisma.CorpusGroupByArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.CorpusGroupByOutputType>[]
+        }
+        count: {
+          args: Prisma.CorpusCountArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.CorpusCountAggregateOutputType> | number
+        }
+      }
+    }
+    CorpusChunk: {
+      payload: Prisma.$CorpusChunkPayload<ExtArgs>
+      fields: Prisma.CorpusChunkFieldRefs
+      operations: {
+        findUnique: {
+          args: Prisma.CorpusChunkFindUniqueArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CorpusChunkPayload> | null
+        }
+        findUniqueOrThrow: {
+          args: Prisma.CorpusChunkFindUniqueOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CorpusChunkPayload>
+        }
+        findFirst: {
+          args: Prisma.CorpusChunkFindFirstArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CorpusChunkPayload> | null
+        }
+        findFirstOrThrow: {
+          args: Prisma.CorpusChunkFindFirstOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CorpusChunkPayload>
+        }
+        findMany: {
+          args: Prisma.CorpusChunkFindManyArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CorpusChunkPayload>[]
+        }
+        create: {
+          args: Prisma.CorpusChunkCreateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CorpusChunkPayload>
+        }
+        createMany: {
+          args: Prisma.CorpusChunkCreateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        createManyAndReturn: {
+          args: Prisma.CorpusChunkCreateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CorpusChunkPayload>[]
+        }
+        delete: {
+          args: Prisma.CorpusChunkDeleteArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CorpusChunkPayload>
+        }
+        update: {
+          args: Prisma.CorpusChunkUpdateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CorpusChunkPayload>
+        }
+        deleteMany: {
+          args: Prisma.CorpusChunkDeleteManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateMany: {
+          args: Prisma.CorpusChunkUpdateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateManyAndReturn: {
+          args: Prisma.CorpusChunkUpdateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CorpusChunkPayload>[]
+        }
+        upsert: {
+          args: Prisma.CorpusChunkUpsertArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CorpusChunkPayload>
+        }
+        aggregate: {
+          args: Prisma.CorpusChunkAggregateArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AggregateCorpusChunk>
+        }
+        groupBy: {
+          args: Prisma.CorpusChunkGroupByArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.CorpusChunkGroupByOutputType>[]
+        }
+        count: {
+          args: Prisma.CorpusChunkCountArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.CorpusChunkCountAggregateOutputType> | number
+        }
+      }
+    }
     StreamCovariance: {
       payload: Prisma.$StreamCovariancePayload<ExtArgs>
       fields: Prisma.StreamCovarianceFieldRefs
@@ -1738,6 +2038,7 @@ export const CovarianceScalarFieldEnum = {
   modelId: 'modelId',
   layer: 'layer',
   corpusId: 'corpusId',
+  source: 'source',
   tokens: 'tokens',
   dimension: 'dimension',
   sha256: 'sha256',
@@ -1754,6 +2055,49 @@ export const CovarianceChunkScalarFieldEnum = {
 } as const
 
 export type CovarianceChunkScalarFieldEnum = (typeof CovarianceChunkScalarFieldEnum)[keyof typeof CovarianceChunkScalarFieldEnum]
+
+
+export const CovariancePartialScalarFieldEnum = {
+  key: 'key',
+  layer: 'layer',
+  modelId: 'modelId',
+  source: 'source',
+  dimension: 'dimension',
+  slices: 'slices',
+  tokens: 'tokens',
+  updatedAt: 'updatedAt'
+} as const
+
+export type CovariancePartialScalarFieldEnum = (typeof CovariancePartialScalarFieldEnum)[keyof typeof CovariancePartialScalarFieldEnum]
+
+
+export const CovariancePartialChunkScalarFieldEnum = {
+  key: 'key',
+  layer: 'layer',
+  index: 'index',
+  data: 'data'
+} as const
+
+export type CovariancePartialChunkScalarFieldEnum = (typeof CovariancePartialChunkScalarFieldEnum)[keyof typeof CovariancePartialChunkScalarFieldEnum]
+
+
+export const CorpusScalarFieldEnum = {
+  id: 'id',
+  name: 'name',
+  bytes: 'bytes',
+  createdAt: 'createdAt'
+} as const
+
+export type CorpusScalarFieldEnum = (typeof CorpusScalarFieldEnum)[keyof typeof CorpusScalarFieldEnum]
+
+
+export const CorpusChunkScalarFieldEnum = {
+  corpusId: 'corpusId',
+  index: 'index',
+  data: 'data'
+} as const
+
+export type CorpusChunkScalarFieldEnum = (typeof CorpusChunkScalarFieldEnum)[keyof typeof CorpusChunkScalarFieldEnum]
 
 
 export const StreamCovarianceScalarFieldEnum = {
@@ -2098,6 +2442,10 @@ export type GlobalOmitConfig = {
   event?: Prisma.EventOmit
   covariance?: Prisma.CovarianceOmit
   covarianceChunk?: Prisma.CovarianceChunkOmit
+  covariancePartial?: Prisma.CovariancePartialOmit
+  covariancePartialChunk?: Prisma.CovariancePartialChunkOmit
+  corpus?: Prisma.CorpusOmit
+  corpusChunk?: Prisma.CorpusChunkOmit
   streamCovariance?: Prisma.StreamCovarianceOmit
   shardOwner?: Prisma.ShardOwnerOmit
   evaluation?: Prisma.EvaluationOmit

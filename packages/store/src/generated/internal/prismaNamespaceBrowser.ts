@@ -62,6 +62,10 @@ export const ModelName = {
   Event: 'Event',
   Covariance: 'Covariance',
   CovarianceChunk: 'CovarianceChunk',
+  CovariancePartial: 'CovariancePartial',
+  CovariancePartialChunk: 'CovariancePartialChunk',
+  Corpus: 'Corpus',
+  CorpusChunk: 'CorpusChunk',
   StreamCovariance: 'StreamCovariance',
   ShardOwner: 'ShardOwner',
   Evaluation: 'Evaluation',
@@ -242,6 +246,7 @@ export const CovarianceScalarFieldEnum = {
   modelId: 'modelId',
   layer: 'layer',
   corpusId: 'corpusId',
+  source: 'source',
   tokens: 'tokens',
   dimension: 'dimension',
   sha256: 'sha256',
@@ -258,6 +263,49 @@ export const CovarianceChunkScalarFieldEnum = {
 } as const
 
 export type CovarianceChunkScalarFieldEnum = (typeof CovarianceChunkScalarFieldEnum)[keyof typeof CovarianceChunkScalarFieldEnum]
+
+
+export const CovariancePartialScalarFieldEnum = {
+  key: 'key',
+  layer: 'layer',
+  modelId: 'modelId',
+  source: 'source',
+  dimension: 'dimension',
+  slices: 'slices',
+  tokens: 'tokens',
+  updatedAt: 'updatedAt'
+} as const
+
+export type CovariancePartialScalarFieldEnum = (typeof CovariancePartialScalarFieldEnum)[keyof typeof CovariancePartialScalarFieldEnum]
+
+
+export const CovariancePartialChunkScalarFieldEnum = {
+  key: 'key',
+  layer: 'layer',
+  index: 'index',
+  data: 'data'
+} as const
+
+export type CovariancePartialChunkScalarFieldEnum = (typeof CovariancePartialChunkScalarFieldEnum)[keyof typeof CovariancePartialChunkScalarFieldEnum]
+
+
+export const CorpusScalarFieldEnum = {
+  id: 'id',
+  name: 'name',
+  bytes: 'bytes',
+  createdAt: 'createdAt'
+} as const
+
+export type CorpusScalarFieldEnum = (typeof CorpusScalarFieldEnum)[keyof typeof CorpusScalarFieldEnum]
+
+
+export const CorpusChunkScalarFieldEnum = {
+  corpusId: 'corpusId',
+  index: 'index',
+  data: 'data'
+} as const
+
+export type CorpusChunkScalarFieldEnum = (typeof CorpusChunkScalarFieldEnum)[keyof typeof CorpusChunkScalarFieldEnum]
 
 
 export const StreamCovarianceScalarFieldEnum = {

@@ -14,7 +14,8 @@ import type * as Prisma from "../internal/prismaNamespace.js"
 
 /**
  * Model Covariance
- * Second moments of a layer's inputs; the matrix lies in chunks.
+ * Second moments of a layer's inputs; the matrix lies in chunks. `source` is what was asked for: 'default', the id of a
+ * corpus, 'model:SEED'; `corpusId` is the hash of what was read.
  */
 export type CovarianceModel = runtime.Types.Result.DefaultSelection<Prisma.$CovariancePayload>
 
@@ -43,6 +44,7 @@ export type CovarianceMinAggregateOutputType = {
   modelId: string | null
   layer: number | null
   corpusId: string | null
+  source: string | null
   tokens: number | null
   dimension: number | null
   sha256: string | null
@@ -54,6 +56,7 @@ export type CovarianceMaxAggregateOutputType = {
   modelId: string | null
   layer: number | null
   corpusId: string | null
+  source: string | null
   tokens: number | null
   dimension: number | null
   sha256: string | null
@@ -65,6 +68,7 @@ export type CovarianceCountAggregateOutputType = {
   modelId: number
   layer: number
   corpusId: number
+  source: number
   tokens: number
   dimension: number
   sha256: number
@@ -90,6 +94,7 @@ export type CovarianceMinAggregateInputType = {
   modelId?: true
   layer?: true
   corpusId?: true
+  source?: true
   tokens?: true
   dimension?: true
   sha256?: true
@@ -101,6 +106,7 @@ export type CovarianceMaxAggregateInputType = {
   modelId?: true
   layer?: true
   corpusId?: true
+  source?: true
   tokens?: true
   dimension?: true
   sha256?: true
@@ -112,6 +118,7 @@ export type CovarianceCountAggregateInputType = {
   modelId?: true
   layer?: true
   corpusId?: true
+  source?: true
   tokens?: true
   dimension?: true
   sha256?: true
@@ -210,6 +217,7 @@ export type CovarianceGroupByOutputType = {
   modelId: string
   layer: number
   corpusId: string
+  source: string
   tokens: number
   dimension: number
   sha256: string
@@ -244,6 +252,7 @@ export type CovarianceWhereInput = {
   modelId?: Prisma.StringFilter<"Covariance"> | string
   layer?: Prisma.IntFilter<"Covariance"> | number
   corpusId?: Prisma.StringFilter<"Covariance"> | string
+  source?: Prisma.StringFilter<"Covariance"> | string
   tokens?: Prisma.IntFilter<"Covariance"> | number
   dimension?: Prisma.IntFilter<"Covariance"> | number
   sha256?: Prisma.StringFilter<"Covariance"> | string
@@ -258,6 +267,7 @@ export type CovarianceOrderByWithRelationInput = {
   modelId?: Prisma.SortOrder
   layer?: Prisma.SortOrder
   corpusId?: Prisma.SortOrder
+  source?: Prisma.SortOrder
   tokens?: Prisma.SortOrder
   dimension?: Prisma.SortOrder
   sha256?: Prisma.SortOrder
@@ -276,6 +286,7 @@ export type CovarianceWhereUniqueInput = Prisma.AtLeast<{
   modelId?: Prisma.StringFilter<"Covariance"> | string
   layer?: Prisma.IntFilter<"Covariance"> | number
   corpusId?: Prisma.StringFilter<"Covariance"> | string
+  source?: Prisma.StringFilter<"Covariance"> | string
   tokens?: Prisma.IntFilter<"Covariance"> | number
   dimension?: Prisma.IntFilter<"Covariance"> | number
   sha256?: Prisma.StringFilter<"Covariance"> | string
@@ -290,6 +301,7 @@ export type CovarianceOrderByWithAggregationInput = {
   modelId?: Prisma.SortOrder
   layer?: Prisma.SortOrder
   corpusId?: Prisma.SortOrder
+  source?: Prisma.SortOrder
   tokens?: Prisma.SortOrder
   dimension?: Prisma.SortOrder
   sha256?: Prisma.SortOrder
@@ -309,6 +321,7 @@ export type CovarianceScalarWhereWithAggregatesInput = {
   modelId?: Prisma.StringWithAggregatesFilter<"Covariance"> | string
   layer?: Prisma.IntWithAggregatesFilter<"Covariance"> | number
   corpusId?: Prisma.StringWithAggregatesFilter<"Covariance"> | string
+  source?: Prisma.StringWithAggregatesFilter<"Covariance"> | string
   tokens?: Prisma.IntWithAggregatesFilter<"Covariance"> | number
   dimension?: Prisma.IntWithAggregatesFilter<"Covariance"> | number
   sha256?: Prisma.StringWithAggregatesFilter<"Covariance"> | string
@@ -319,6 +332,7 @@ export type CovarianceCreateInput = {
   id: string
   layer: number
   corpusId: string
+  source?: string
   tokens: number
   dimension: number
   sha256: string
@@ -333,6 +347,7 @@ export type CovarianceUncheckedCreateInput = {
   modelId: string
   layer: number
   corpusId: string
+  source?: string
   tokens: number
   dimension: number
   sha256: string
@@ -345,6 +360,7 @@ export type CovarianceUpdateInput = {
   id?: Prisma.StringFieldUpdateOperationsInput | string
   layer?: Prisma.IntFieldUpdateOperationsInput | number
   corpusId?: Prisma.StringFieldUpdateOperationsInput | string
+  source?: Prisma.StringFieldUpdateOperationsInput | string
   tokens?: Prisma.IntFieldUpdateOperationsInput | number
   dimension?: Prisma.IntFieldUpdateOperationsInput | number
   sha256?: Prisma.StringFieldUpdateOperationsInput | string
@@ -359,6 +375,7 @@ export type CovarianceUncheckedUpdateInput = {
   modelId?: Prisma.StringFieldUpdateOperationsInput | string
   layer?: Prisma.IntFieldUpdateOperationsInput | number
   corpusId?: Prisma.StringFieldUpdateOperationsInput | string
+  source?: Prisma.StringFieldUpdateOperationsInput | string
   tokens?: Prisma.IntFieldUpdateOperationsInput | number
   dimension?: Prisma.IntFieldUpdateOperationsInput | number
   sha256?: Prisma.StringFieldUpdateOperationsInput | string
@@ -372,6 +389,7 @@ export type CovarianceCreateManyInput = {
   modelId: string
   layer: number
   corpusId: string
+  source?: string
   tokens: number
   dimension: number
   sha256: string
@@ -382,6 +400,7 @@ export type CovarianceUpdateManyMutationInput = {
   id?: Prisma.StringFieldUpdateOperationsInput | string
   layer?: Prisma.IntFieldUpdateOperationsInput | number
   corpusId?: Prisma.StringFieldUpdateOperationsInput | string
+  source?: Prisma.StringFieldUpdateOperationsInput | string
   tokens?: Prisma.IntFieldUpdateOperationsInput | number
   dimension?: Prisma.IntFieldUpdateOperationsInput | number
   sha256?: Prisma.StringFieldUpdateOperationsInput | string
@@ -393,6 +412,7 @@ export type CovarianceUncheckedUpdateManyInput = {
   modelId?: Prisma.StringFieldUpdateOperationsInput | string
   layer?: Prisma.IntFieldUpdateOperationsInput | number
   corpusId?: Prisma.StringFieldUpdateOperationsInput | string
+  source?: Prisma.StringFieldUpdateOperationsInput | string
   tokens?: Prisma.IntFieldUpdateOperationsInput | number
   dimension?: Prisma.IntFieldUpdateOperationsInput | number
   sha256?: Prisma.StringFieldUpdateOperationsInput | string
@@ -421,6 +441,7 @@ export type CovarianceCountOrderByAggregateInput = {
   modelId?: Prisma.SortOrder
   layer?: Prisma.SortOrder
   corpusId?: Prisma.SortOrder
+  source?: Prisma.SortOrder
   tokens?: Prisma.SortOrder
   dimension?: Prisma.SortOrder
   sha256?: Prisma.SortOrder
@@ -438,6 +459,7 @@ export type CovarianceMaxOrderByAggregateInput = {
   modelId?: Prisma.SortOrder
   layer?: Prisma.SortOrder
   corpusId?: Prisma.SortOrder
+  source?: Prisma.SortOrder
   tokens?: Prisma.SortOrder
   dimension?: Prisma.SortOrder
   sha256?: Prisma.SortOrder
@@ -449,6 +471,7 @@ export type CovarianceMinOrderByAggregateInput = {
   modelId?: Prisma.SortOrder
   layer?: Prisma.SortOrder
   corpusId?: Prisma.SortOrder
+  source?: Prisma.SortOrder
   tokens?: Prisma.SortOrder
   dimension?: Prisma.SortOrder
   sha256?: Prisma.SortOrder
@@ -540,6 +563,7 @@ export type CovarianceCreateWithoutModelInput = {
   id: string
   layer: number
   corpusId: string
+  source?: string
   tokens: number
   dimension: number
   sha256: string
@@ -552,6 +576,7 @@ export type CovarianceUncheckedCreateWithoutModelInput = {
   id: string
   layer: number
   corpusId: string
+  source?: string
   tokens: number
   dimension: number
   sha256: string
@@ -594,6 +619,7 @@ export type CovarianceScalarWhereInput = {
   modelId?: Prisma.StringFilter<"Covariance"> | string
   layer?: Prisma.IntFilter<"Covariance"> | number
   corpusId?: Prisma.StringFilter<"Covariance"> | string
+  source?: Prisma.StringFilter<"Covariance"> | string
   tokens?: Prisma.IntFilter<"Covariance"> | number
   dimension?: Prisma.IntFilter<"Covariance"> | number
   sha256?: Prisma.StringFilter<"Covariance"> | string
@@ -604,6 +630,7 @@ export type CovarianceCreateWithoutChunksInput = {
   id: string
   layer: number
   corpusId: string
+  source?: string
   tokens: number
   dimension: number
   sha256: string
@@ -617,6 +644,7 @@ export type CovarianceUncheckedCreateWithoutChunksInput = {
   modelId: string
   layer: number
   corpusId: string
+  source?: string
   tokens: number
   dimension: number
   sha256: string
@@ -644,6 +672,7 @@ export type CovarianceUpdateWithoutChunksInput = {
   id?: Prisma.StringFieldUpdateOperationsInput | string
   layer?: Prisma.IntFieldUpdateOperationsInput | number
   corpusId?: Prisma.StringFieldUpdateOperationsInput | string
+  source?: Prisma.StringFieldUpdateOperationsInput | string
   tokens?: Prisma.IntFieldUpdateOperationsInput | number
   dimension?: Prisma.IntFieldUpdateOperationsInput | number
   sha256?: Prisma.StringFieldUpdateOperationsInput | string
@@ -657,6 +686,7 @@ export type CovarianceUncheckedUpdateWithoutChunksInput = {
   modelId?: Prisma.StringFieldUpdateOperationsInput | string
   layer?: Prisma.IntFieldUpdateOperationsInput | number
   corpusId?: Prisma.StringFieldUpdateOperationsInput | string
+  source?: Prisma.StringFieldUpdateOperationsInput | string
   tokens?: Prisma.IntFieldUpdateOperationsInput | number
   dimension?: Prisma.IntFieldUpdateOperationsInput | number
   sha256?: Prisma.StringFieldUpdateOperationsInput | string
@@ -668,6 +698,7 @@ export type CovarianceCreateWithoutStreamsInput = {
   id: string
   layer: number
   corpusId: string
+  source?: string
   tokens: number
   dimension: number
   sha256: string
@@ -681,6 +712,7 @@ export type CovarianceUncheckedCreateWithoutStreamsInput = {
   modelId: string
   layer: number
   corpusId: string
+  source?: string
   tokens: number
   dimension: number
   sha256: string
@@ -708,6 +740,7 @@ export type CovarianceUpdateWithoutStreamsInput = {
   id?: Prisma.StringFieldUpdateOperationsInput | string
   layer?: Prisma.IntFieldUpdateOperationsInput | number
   corpusId?: Prisma.StringFieldUpdateOperationsInput | string
+  source?: Prisma.StringFieldUpdateOperationsInput | string
   tokens?: Prisma.IntFieldUpdateOperationsInput | number
   dimension?: Prisma.IntFieldUpdateOperationsInput | number
   sha256?: Prisma.StringFieldUpdateOperationsInput | string
@@ -721,6 +754,7 @@ export type CovarianceUncheckedUpdateWithoutStreamsInput = {
   modelId?: Prisma.StringFieldUpdateOperationsInput | string
   layer?: Prisma.IntFieldUpdateOperationsInput | number
   corpusId?: Prisma.StringFieldUpdateOperationsInput | string
+  source?: Prisma.StringFieldUpdateOperationsInput | string
   tokens?: Prisma.IntFieldUpdateOperationsInput | number
   dimension?: Prisma.IntFieldUpdateOperationsInput | number
   sha256?: Prisma.StringFieldUpdateOperationsInput | string
@@ -732,6 +766,7 @@ export type CovarianceCreateManyModelInput = {
   id: string
   layer: number
   corpusId: string
+  source?: string
   tokens: number
   dimension: number
   sha256: string
@@ -742,6 +777,7 @@ export type CovarianceUpdateWithoutModelInput = {
   id?: Prisma.StringFieldUpdateOperationsInput | string
   layer?: Prisma.IntFieldUpdateOperationsInput | number
   corpusId?: Prisma.StringFieldUpdateOperationsInput | string
+  source?: Prisma.StringFieldUpdateOperationsInput | string
   tokens?: Prisma.IntFieldUpdateOperationsInput | number
   dimension?: Prisma.IntFieldUpdateOperationsInput | number
   sha256?: Prisma.StringFieldUpdateOperationsInput | string
@@ -754,6 +790,7 @@ export type CovarianceUncheckedUpdateWithoutModelInput = {
   id?: Prisma.StringFieldUpdateOperationsInput | string
   layer?: Prisma.IntFieldUpdateOperationsInput | number
   corpusId?: Prisma.StringFieldUpdateOperationsInput | string
+  source?: Prisma.StringFieldUpdateOperationsInput | string
   tokens?: Prisma.IntFieldUpdateOperationsInput | number
   dimension?: Prisma.IntFieldUpdateOperationsInput | number
   sha256?: Prisma.StringFieldUpdateOperationsInput | string
@@ -766,6 +803,7 @@ export type CovarianceUncheckedUpdateManyWithoutModelInput = {
   id?: Prisma.StringFieldUpdateOperationsInput | string
   layer?: Prisma.IntFieldUpdateOperationsInput | number
   corpusId?: Prisma.StringFieldUpdateOperationsInput | string
+  source?: Prisma.StringFieldUpdateOperationsInput | string
   tokens?: Prisma.IntFieldUpdateOperationsInput | number
   dimension?: Prisma.IntFieldUpdateOperationsInput | number
   sha256?: Prisma.StringFieldUpdateOperationsInput | string
@@ -817,6 +855,7 @@ export type CovarianceSelect<ExtArgs extends runtime.Types.Extensions.InternalAr
   modelId?: boolean
   layer?: boolean
   corpusId?: boolean
+  source?: boolean
   tokens?: boolean
   dimension?: boolean
   sha256?: boolean
@@ -832,6 +871,7 @@ export type CovarianceSelectCreateManyAndReturn<ExtArgs extends runtime.Types.Ex
   modelId?: boolean
   layer?: boolean
   corpusId?: boolean
+  source?: boolean
   tokens?: boolean
   dimension?: boolean
   sha256?: boolean
@@ -844,6 +884,7 @@ export type CovarianceSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Ex
   modelId?: boolean
   layer?: boolean
   corpusId?: boolean
+  source?: boolean
   tokens?: boolean
   dimension?: boolean
   sha256?: boolean
@@ -856,13 +897,14 @@ export type CovarianceSelectScalar = {
   modelId?: boolean
   layer?: boolean
   corpusId?: boolean
+  source?: boolean
   tokens?: boolean
   dimension?: boolean
   sha256?: boolean
   createdAt?: boolean
 }
 
-export type CovarianceOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"id" | "modelId" | "layer" | "corpusId" | "tokens" | "dimension" | "sha256" | "createdAt", ExtArgs["result"]["covariance"]>
+export type CovarianceOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"id" | "modelId" | "layer" | "corpusId" | "source" | "tokens" | "dimension" | "sha256" | "createdAt", ExtArgs["result"]["covariance"]>
 export type CovarianceInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   model?: boolean | Prisma.ModelDefaultArgs<ExtArgs>
   chunks?: boolean | Prisma.Covariance$chunksArgs<ExtArgs>
@@ -888,6 +930,7 @@ export type $CovariancePayload<ExtArgs extends runtime.Types.Extensions.Internal
     modelId: string
     layer: number
     corpusId: string
+    source: string
     tokens: number
     dimension: number
     sha256: string
@@ -1322,6 +1365,7 @@ export interface CovarianceFieldRefs {
   readonly modelId: Prisma.FieldRef<"Covariance", 'String'>
   readonly layer: Prisma.FieldRef<"Covariance", 'Int'>
   readonly corpusId: Prisma.FieldRef<"Covariance", 'String'>
+  readonly source: Prisma.FieldRef<"Covariance", 'String'>
   readonly tokens: Prisma.FieldRef<"Covariance", 'Int'>
   readonly dimension: Prisma.FieldRef<"Covariance", 'Int'>
   readonly sha256: Prisma.FieldRef<"Covariance", 'String'>

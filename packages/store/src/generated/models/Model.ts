@@ -242,6 +242,7 @@ export type ModelWhereInput = {
   registeredAt?: Prisma.DateTimeFilter<"Model"> | Date | string
   streams?: Prisma.StreamListRelationFilter
   covariances?: Prisma.CovarianceListRelationFilter
+  partials?: Prisma.CovariancePartialListRelationFilter
 }
 
 export type ModelOrderByWithRelationInput = {
@@ -254,6 +255,7 @@ export type ModelOrderByWithRelationInput = {
   registeredAt?: Prisma.SortOrder
   streams?: Prisma.StreamOrderByRelationAggregateInput
   covariances?: Prisma.CovarianceOrderByRelationAggregateInput
+  partials?: Prisma.CovariancePartialOrderByRelationAggregateInput
 }
 
 export type ModelWhereUniqueInput = Prisma.AtLeast<{
@@ -269,6 +271,7 @@ export type ModelWhereUniqueInput = Prisma.AtLeast<{
   registeredAt?: Prisma.DateTimeFilter<"Model"> | Date | string
   streams?: Prisma.StreamListRelationFilter
   covariances?: Prisma.CovarianceListRelationFilter
+  partials?: Prisma.CovariancePartialListRelationFilter
 }, "id">
 
 export type ModelOrderByWithAggregationInput = {
@@ -309,6 +312,7 @@ export type ModelCreateInput = {
   registeredAt?: Date | string
   streams?: Prisma.StreamCreateNestedManyWithoutModelInput
   covariances?: Prisma.CovarianceCreateNestedManyWithoutModelInput
+  partials?: Prisma.CovariancePartialCreateNestedManyWithoutModelInput
 }
 
 export type ModelUncheckedCreateInput = {
@@ -321,6 +325,7 @@ export type ModelUncheckedCreateInput = {
   registeredAt?: Date | string
   streams?: Prisma.StreamUncheckedCreateNestedManyWithoutModelInput
   covariances?: Prisma.CovarianceUncheckedCreateNestedManyWithoutModelInput
+  partials?: Prisma.CovariancePartialUncheckedCreateNestedManyWithoutModelInput
 }
 
 export type ModelUpdateInput = {
@@ -333,6 +338,7 @@ export type ModelUpdateInput = {
   registeredAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   streams?: Prisma.StreamUpdateManyWithoutModelNestedInput
   covariances?: Prisma.CovarianceUpdateManyWithoutModelNestedInput
+  partials?: Prisma.CovariancePartialUpdateManyWithoutModelNestedInput
 }
 
 export type ModelUncheckedUpdateInput = {
@@ -345,6 +351,7 @@ export type ModelUncheckedUpdateInput = {
   registeredAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   streams?: Prisma.StreamUncheckedUpdateManyWithoutModelNestedInput
   covariances?: Prisma.CovarianceUncheckedUpdateManyWithoutModelNestedInput
+  partials?: Prisma.CovariancePartialUncheckedUpdateManyWithoutModelNestedInput
 }
 
 export type ModelCreateManyInput = {
@@ -468,6 +475,20 @@ export type ModelUpdateOneRequiredWithoutCovariancesNestedInput = {
   update?: Prisma.XOR<Prisma.XOR<Prisma.ModelUpdateToOneWithWhereWithoutCovariancesInput, Prisma.ModelUpdateWithoutCovariancesInput>, Prisma.ModelUncheckedUpdateWithoutCovariancesInput>
 }
 
+export type ModelCreateNestedOneWithoutPartialsInput = {
+  create?: Prisma.XOR<Prisma.ModelCreateWithoutPartialsInput, Prisma.ModelUncheckedCreateWithoutPartialsInput>
+  connectOrCreate?: Prisma.ModelCreateOrConnectWithoutPartialsInput
+  connect?: Prisma.ModelWhereUniqueInput
+}
+
+export type ModelUpdateOneRequiredWithoutPartialsNestedInput = {
+  create?: Prisma.XOR<Prisma.ModelCreateWithoutPartialsInput, Prisma.ModelUncheckedCreateWithoutPartialsInput>
+  connectOrCreate?: Prisma.ModelCreateOrConnectWithoutPartialsInput
+  upsert?: Prisma.ModelUpsertWithoutPartialsInput
+  connect?: Prisma.ModelWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.ModelUpdateToOneWithWhereWithoutPartialsInput, Prisma.ModelUpdateWithoutPartialsInput>, Prisma.ModelUncheckedUpdateWithoutPartialsInput>
+}
+
 export type ModelCreateWithoutStreamsInput = {
   id: string
   name: string
@@ -477,6 +498,7 @@ export type ModelCreateWithoutStreamsInput = {
   intermediateSize: number
   registeredAt?: Date | string
   covariances?: Prisma.CovarianceCreateNestedManyWithoutModelInput
+  partials?: Prisma.CovariancePartialCreateNestedManyWithoutModelInput
 }
 
 export type ModelUncheckedCreateWithoutStreamsInput = {
@@ -488,6 +510,7 @@ export type ModelUncheckedCreateWithoutStreamsInput = {
   intermediateSize: number
   registeredAt?: Date | string
   covariances?: Prisma.CovarianceUncheckedCreateNestedManyWithoutModelInput
+  partials?: Prisma.CovariancePartialUncheckedCreateNestedManyWithoutModelInput
 }
 
 export type ModelCreateOrConnectWithoutStreamsInput = {
@@ -515,6 +538,7 @@ export type ModelUpdateWithoutStreamsInput = {
   intermediateSize?: Prisma.IntFieldUpdateOperationsInput | number
   registeredAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   covariances?: Prisma.CovarianceUpdateManyWithoutModelNestedInput
+  partials?: Prisma.CovariancePartialUpdateManyWithoutModelNestedInput
 }
 
 export type ModelUncheckedUpdateWithoutStreamsInput = {
@@ -526,6 +550,7 @@ export type ModelUncheckedUpdateWithoutStreamsInput = {
   intermediateSize?: Prisma.IntFieldUpdateOperationsInput | number
   registeredAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   covariances?: Prisma.CovarianceUncheckedUpdateManyWithoutModelNestedInput
+  partials?: Prisma.CovariancePartialUncheckedUpdateManyWithoutModelNestedInput
 }
 
 export type ModelCreateWithoutCovariancesInput = {
@@ -537,6 +562,7 @@ export type ModelCreateWithoutCovariancesInput = {
   intermediateSize: number
   registeredAt?: Date | string
   streams?: Prisma.StreamCreateNestedManyWithoutModelInput
+  partials?: Prisma.CovariancePartialCreateNestedManyWithoutModelInput
 }
 
 export type ModelUncheckedCreateWithoutCovariancesInput = {
@@ -548,6 +574,7 @@ export type ModelUncheckedCreateWithoutCovariancesInput = {
   intermediateSize: number
   registeredAt?: Date | string
   streams?: Prisma.StreamUncheckedCreateNestedManyWithoutModelInput
+  partials?: Prisma.CovariancePartialUncheckedCreateNestedManyWithoutModelInput
 }
 
 export type ModelCreateOrConnectWithoutCovariancesInput = {
@@ -575,6 +602,7 @@ export type ModelUpdateWithoutCovariancesInput = {
   intermediateSize?: Prisma.IntFieldUpdateOperationsInput | number
   registeredAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   streams?: Prisma.StreamUpdateManyWithoutModelNestedInput
+  partials?: Prisma.CovariancePartialUpdateManyWithoutModelNestedInput
 }
 
 export type ModelUncheckedUpdateWithoutCovariancesInput = {
@@ -586,6 +614,71 @@ export type ModelUncheckedUpdateWithoutCovariancesInput = {
   intermediateSize?: Prisma.IntFieldUpdateOperationsInput | number
   registeredAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   streams?: Prisma.StreamUncheckedUpdateManyWithoutModelNestedInput
+  partials?: Prisma.CovariancePartialUncheckedUpdateManyWithoutModelNestedInput
+}
+
+export type ModelCreateWithoutPartialsInput = {
+  id: string
+  name: string
+  architecture: string
+  layers: number
+  hiddenSize: number
+  intermediateSize: number
+  registeredAt?: Date | string
+  streams?: Prisma.StreamCreateNestedManyWithoutModelInput
+  covariances?: Prisma.CovarianceCreateNestedManyWithoutModelInput
+}
+
+export type ModelUncheckedCreateWithoutPartialsInput = {
+  id: string
+  name: string
+  architecture: string
+  layers: number
+  hiddenSize: number
+  intermediateSize: number
+  registeredAt?: Date | string
+  streams?: Prisma.StreamUncheckedCreateNestedManyWithoutModelInput
+  covariances?: Prisma.CovarianceUncheckedCreateNestedManyWithoutModelInput
+}
+
+export type ModelCreateOrConnectWithoutPartialsInput = {
+  where: Prisma.ModelWhereUniqueInput
+  create: Prisma.XOR<Prisma.ModelCreateWithoutPartialsInput, Prisma.ModelUncheckedCreateWithoutPartialsInput>
+}
+
+export type ModelUpsertWithoutPartialsInput = {
+  update: Prisma.XOR<Prisma.ModelUpdateWithoutPartialsInput, Prisma.ModelUncheckedUpdateWithoutPartialsInput>
+  create: Prisma.XOR<Prisma.ModelCreateWithoutPartialsInput, Prisma.ModelUncheckedCreateWithoutPartialsInput>
+  where?: Prisma.ModelWhereInput
+}
+
+export type ModelUpdateToOneWithWhereWithoutPartialsInput = {
+  where?: Prisma.ModelWhereInput
+  data: Prisma.XOR<Prisma.ModelUpdateWithoutPartialsInput, Prisma.ModelUncheckedUpdateWithoutPartialsInput>
+}
+
+export type ModelUpdateWithoutPartialsInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  architecture?: Prisma.StringFieldUpdateOperationsInput | string
+  layers?: Prisma.IntFieldUpdateOperationsInput | number
+  hiddenSize?: Prisma.IntFieldUpdateOperationsInput | number
+  intermediateSize?: Prisma.IntFieldUpdateOperationsInput | number
+  registeredAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  streams?: Prisma.StreamUpdateManyWithoutModelNestedInput
+  covariances?: Prisma.CovarianceUpdateManyWithoutModelNestedInput
+}
+
+export type ModelUncheckedUpdateWithoutPartialsInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  architecture?: Prisma.StringFieldUpdateOperationsInput | string
+  layers?: Prisma.IntFieldUpdateOperationsInput | number
+  hiddenSize?: Prisma.IntFieldUpdateOperationsInput | number
+  intermediateSize?: Prisma.IntFieldUpdateOperationsInput | number
+  registeredAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  streams?: Prisma.StreamUncheckedUpdateManyWithoutModelNestedInput
+  covariances?: Prisma.CovarianceUncheckedUpdateManyWithoutModelNestedInput
 }
 
 
@@ -596,11 +689,13 @@ export type ModelUncheckedUpdateWithoutCovariancesInput = {
 export type ModelCountOutputType = {
   streams: number
   covariances: number
+  partials: number
 }
 
 export type ModelCountOutputTypeSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   streams?: boolean | ModelCountOutputTypeCountStreamsArgs
   covariances?: boolean | ModelCountOutputTypeCountCovariancesArgs
+  partials?: boolean | ModelCountOutputTypeCountPartialsArgs
 }
 
 /**
@@ -627,6 +722,13 @@ export type ModelCountOutputTypeCountCovariancesArgs<ExtArgs extends runtime.Typ
   where?: Prisma.CovarianceWhereInput
 }
 
+/**
+ * ModelCountOutputType without action
+ */
+export type ModelCountOutputTypeCountPartialsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  where?: Prisma.CovariancePartialWhereInput
+}
+
 
 export type ModelSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetSelect<{
   id?: boolean
@@ -638,6 +740,7 @@ export type ModelSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = 
   registeredAt?: boolean
   streams?: boolean | Prisma.Model$streamsArgs<ExtArgs>
   covariances?: boolean | Prisma.Model$covariancesArgs<ExtArgs>
+  partials?: boolean | Prisma.Model$partialsArgs<ExtArgs>
   _count?: boolean | Prisma.ModelCountOutputTypeDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["model"]>
 
@@ -675,6 +778,7 @@ export type ModelOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = ru
 export type ModelInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   streams?: boolean | Prisma.Model$streamsArgs<ExtArgs>
   covariances?: boolean | Prisma.Model$covariancesArgs<ExtArgs>
+  partials?: boolean | Prisma.Model$partialsArgs<ExtArgs>
   _count?: boolean | Prisma.ModelCountOutputTypeDefaultArgs<ExtArgs>
 }
 export type ModelIncludeCreateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {}
@@ -685,6 +789,7 @@ export type $ModelPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs 
   objects: {
     streams: Prisma.$StreamPayload<ExtArgs>[]
     covariances: Prisma.$CovariancePayload<ExtArgs>[]
+    partials: Prisma.$CovariancePartialPayload<ExtArgs>[]
   }
   scalars: runtime.Types.Extensions.GetPayloadResult<{
     id: string
@@ -1090,6 +1195,7 @@ export interface Prisma__ModelClient<T, Null = never, ExtArgs extends runtime.Ty
   readonly [Symbol.toStringTag]: "PrismaPromise"
   streams<T extends Prisma.Model$streamsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Model$streamsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$StreamPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   covariances<T extends Prisma.Model$covariancesArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Model$covariancesArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$CovariancePayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
+  partials<T extends Prisma.Model$partialsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Model$partialsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$CovariancePartialPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   /**
    * Attaches callbacks for the resolution and/or rejection of the Promise.
    * @param onfulfilled The callback to execute when the Promise is resolved.
@@ -1564,6 +1670,30 @@ export type Model$covariancesArgs<ExtArgs extends runtime.Types.Extensions.Inter
   take?: number
   skip?: number
   distinct?: Prisma.CovarianceScalarFieldEnum | Prisma.CovarianceScalarFieldEnum[]
+}
+
+/**
+ * Model.partials
+ */
+export type Model$partialsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the CovariancePartial
+   */
+  select?: Prisma.CovariancePartialSelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the CovariancePartial
+   */
+  omit?: Prisma.CovariancePartialOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.CovariancePartialInclude<ExtArgs> | null
+  where?: Prisma.CovariancePartialWhereInput
+  orderBy?: Prisma.CovariancePartialOrderByWithRelationInput | Prisma.CovariancePartialOrderByWithRelationInput[]
+  cursor?: Prisma.CovariancePartialWhereUniqueInput
+  take?: number
+  skip?: number
+  distinct?: Prisma.CovariancePartialScalarFieldEnum | Prisma.CovariancePartialScalarFieldEnum[]
 }
 
 /**

@@ -26,6 +26,16 @@ export const protobufPackage = "errata.v1";
 
 export const protobufFileName = "errata/v1/model_runtime.proto";
 
+export enum FinishReason {
+  /** FINISH_REASON_UNSPECIFIED - The continuation goes on. */
+  FINISH_REASON_UNSPECIFIED = 0,
+  /** FINISH_REASON_STOP - The model ended it, or a stop string was reached. */
+  FINISH_REASON_STOP = 1,
+  /** FINISH_REASON_LENGTH - max_tokens or the end of the context was reached. */
+  FINISH_REASON_LENGTH = 2,
+  UNRECOGNIZED = -1,
+}
+
 export interface InfoRequest {
 }
 
@@ -129,16 +139,102 @@ export interface ScoreResponse {
   results: ScoreResult[];
 }
 
+/** How the next token is chosen. The order: temperature, top_k, top_p. */
+export interface Sampling {
+  /** Divides the logits; 0 takes the most likely token and makes the rest of no effect. */
+  temperature: number;
+  /** The fewest most likely tokens whose probabilities add up to this; 0 and 1 mean all. */
+  topP: number;
+  /** So many most likely tokens; 0 means all. */
+  topK: number;
+  /** Equal seeds, prompts and states give equal text on one engine; drawn at random when left out. */
+  seed?: number | undefined;
+}
+
 export interface GenerateRequest {
   state: StateRef | undefined;
   prompts: string[];
+  /** Prompt and continuation must fit the context. */
   maxTokens: number;
   /** Generation ends before the first of these strings. */
   stop: string[];
+  /** Greedy when left out. */
+  sampling?: Sampling | undefined;
 }
 
 export interface GenerateResponse {
   texts: string[];
+}
+
+export interface TextPrompts {
+  texts: string[];
+}
+
+export interface ChatMessage {
+  /** Such as system, user, assistant. */
+  role: string;
+  content: string;
+}
+
+/** A conversation whose next message is asked for; the chat template of the model makes a prompt of it. */
+export interface ChatPrompt {
+  messages: ChatMessage[];
+}
+
+export interface GenerateStreamRequest {
+  state: StateRef | undefined;
+  prompt:
+    | { $case: "texts"; texts: TextPrompts }
+    | { $case: "chat"; chat: ChatPrompt }
+    | undefined;
+  /** Continuations a prompt; 0 means 1. At most 64 in all. */
+  choices: number;
+  /** 0 means as many as the context has room for; more than that ends there. */
+  maxTokens: number;
+  stop: string[];
+  sampling?:
+    | Sampling
+    | undefined;
+  /** Log-probabilities of the tokens, and of so many of the most likely at each place; at most 20. */
+  topLogProbabilities?: number | undefined;
+}
+
+export interface GenerateStreamResponse {
+  event: { $case: "start"; start: GenerateStart } | { $case: "piece"; piece: GeneratedPiece } | undefined;
+}
+
+/** Sent when the prompts have been read and the engine is about to run. */
+export interface GenerateStart {
+  /** Of all prompts together, the attention sink of each included. */
+  promptTokens: number;
+}
+
+export interface TokenLogProbability {
+  /** UTF-8; may be a part of a character. */
+  token: Buffer;
+  /** Natural logarithm, before temperature. */
+  logProbability: number;
+}
+
+export interface TokenLogProbabilities {
+  chosen:
+    | TokenLogProbability
+    | undefined;
+  /** The most likely first. */
+  top: TokenLogProbability[];
+}
+
+/** One more token of a continuation. */
+export interface GeneratedPiece {
+  /** Index of the prompt times choices, plus the choice. */
+  choice: number;
+  /** Whole characters that no stop string can begin in any more; often less, sometimes more than the token's text. */
+  text: string;
+  /** Tokens of the continuation so far, one that ended it included. */
+  tokens: number;
+  finish: FinishReason;
+  /** Of this token, when asked for; none for one that ended the continuation. */
+  logProbabilities?: TokenLogProbabilities | undefined;
 }
 
 export interface PerplexityRequest {
@@ -150,13 +246,54 @@ export interface PerplexityResponse {
   tokens: number;
 }
 
-export interface CovarianceRequest {
-  layers: number[];
-  /** Least number of tokens of the corpus to read. */
+/** What a covariance is taken over. */
+export interface CovarianceSource {
+  kind:
+    | //
+    /** The training part of the built-in corpus. */
+    { $case: "builtIn"; builtIn: boolean }
+    | //
+    /** Id of an uploaded corpus: crp_ and the sha256 of its text, hex. */
+    { $case: "corpus"; corpus: string }
+    | //
+    /** Text that the model samples itself, by this seed. */
+    { $case: "modelSeed"; modelSeed: number }
+    | undefined;
+}
+
+export interface PlanCovarianceRequest {
+  /** The model that is meant; another is refused. */
+  modelId: string;
+  source:
+    | CovarianceSource
+    | undefined;
+  /** Least number of tokens. */
   tokens: number;
 }
 
+export interface PlanCovarianceResponse {
+  /** sha256 over what all slices read, hex. */
+  corpusId: string;
+  /** Tokens of all slices; of a source that the model samples, and of texts, at least as many as asked for. */
+  tokens: number;
+  slices: number;
+  /** Inputs of a layer. */
+  dimension: number;
+}
+
+export interface CovarianceRequest {
+  plan:
+    | PlanCovarianceRequest
+    | undefined;
+  /** corpus_id of the plan; the request is refused when the source has changed since. */
+  corpusId: string;
+  layers: number[];
+  /** From 0. */
+  slice: number;
+}
+
 export interface CovarianceProgress {
+  /** Of the slice. */
   tokensDone: number;
   tokensTotal: number;
 }
@@ -165,16 +302,15 @@ export interface CovarianceResponse {
   event:
     | { $case: "progress"; progress: CovarianceProgress }
     | //
-    /** d_in x d_in, the mean of x xᵀ over tokens. */
+    /** The mean of x xᵀ over the slice's tokens: lower triangle by rows, d (d + 1) / 2 x 1. */
     { $case: "chunk"; chunk: TensorChunk }
     | { $case: "summary"; summary: CovarianceSummary }
     | undefined;
 }
 
 export interface CovarianceSummary {
+  /** Tokens of the slice. */
   tokens: number;
-  /** sha256 of the corpus text that was read, hex. */
-  corpusId: string;
 }
 
 function createBaseInfoRequest(): InfoRequest {
@@ -1174,8 +1310,87 @@ export const ScoreResponse: MessageFns<ScoreResponse> = {
   },
 };
 
+function createBaseSampling(): Sampling {
+  return { temperature: 0, topP: 0, topK: 0, seed: undefined };
+}
+
+export const Sampling: MessageFns<Sampling> = {
+  encode(message: Sampling, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.temperature !== 0) {
+      writer.uint32(9).double(message.temperature);
+    }
+    if (message.topP !== 0) {
+      writer.uint32(17).double(message.topP);
+    }
+    if (message.topK !== 0) {
+      writer.uint32(24).uint32(message.topK);
+    }
+    if (message.seed !== undefined) {
+      writer.uint32(32).int64(message.seed);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Sampling {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSampling();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.temperature = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.topP = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.topK = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.seed = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseGenerateRequest(): GenerateRequest {
-  return { state: undefined, prompts: [], maxTokens: 0, stop: [] };
+  return { state: undefined, prompts: [], maxTokens: 0, stop: [], sampling: undefined };
 }
 
 export const GenerateRequest: MessageFns<GenerateRequest> = {
@@ -1191,6 +1406,9 @@ export const GenerateRequest: MessageFns<GenerateRequest> = {
     }
     for (const v of message.stop) {
       writer.uint32(34).string(v!);
+    }
+    if (message.sampling !== undefined) {
+      Sampling.encode(message.sampling, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -1240,6 +1458,14 @@ export const GenerateRequest: MessageFns<GenerateRequest> = {
             message.stop.push(reader.string());
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.sampling = Sampling.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1284,6 +1510,597 @@ export const GenerateResponse: MessageFns<GenerateResponse> = {
             }
 
             message.texts.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTextPrompts(): TextPrompts {
+  return { texts: [] };
+}
+
+export const TextPrompts: MessageFns<TextPrompts> = {
+  encode(message: TextPrompts, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.texts) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TextPrompts {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTextPrompts();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.texts.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseChatMessage(): ChatMessage {
+  return { role: "", content: "" };
+}
+
+export const ChatMessage: MessageFns<ChatMessage> = {
+  encode(message: ChatMessage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.role !== "") {
+      writer.uint32(10).string(message.role);
+    }
+    if (message.content !== "") {
+      writer.uint32(18).string(message.content);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ChatMessage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseChatMessage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.role = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.content = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseChatPrompt(): ChatPrompt {
+  return { messages: [] };
+}
+
+export const ChatPrompt: MessageFns<ChatPrompt> = {
+  encode(message: ChatPrompt, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.messages) {
+      ChatMessage.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ChatPrompt {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseChatPrompt();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.messages.push(ChatMessage.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGenerateStreamRequest(): GenerateStreamRequest {
+  return {
+    state: undefined,
+    prompt: undefined,
+    choices: 0,
+    maxTokens: 0,
+    stop: [],
+    sampling: undefined,
+    topLogProbabilities: undefined,
+  };
+}
+
+export const GenerateStreamRequest: MessageFns<GenerateStreamRequest> = {
+  encode(message: GenerateStreamRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.state !== undefined) {
+      StateRef.encode(message.state, writer.uint32(10).fork()).join();
+    }
+    switch (message.prompt?.$case) {
+      case "texts":
+        TextPrompts.encode(message.prompt.texts, writer.uint32(18).fork()).join();
+        break;
+      case "chat":
+        ChatPrompt.encode(message.prompt.chat, writer.uint32(26).fork()).join();
+        break;
+    }
+    if (message.choices !== 0) {
+      writer.uint32(32).uint32(message.choices);
+    }
+    if (message.maxTokens !== 0) {
+      writer.uint32(40).uint32(message.maxTokens);
+    }
+    for (const v of message.stop) {
+      writer.uint32(50).string(v!);
+    }
+    if (message.sampling !== undefined) {
+      Sampling.encode(message.sampling, writer.uint32(58).fork()).join();
+    }
+    if (message.topLogProbabilities !== undefined) {
+      writer.uint32(64).uint32(message.topLogProbabilities);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GenerateStreamRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGenerateStreamRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.state = StateRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.prompt = { $case: "texts", texts: TextPrompts.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.prompt = { $case: "chat", chat: ChatPrompt.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.choices = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.maxTokens = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.stop.push(reader.string());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.sampling = Sampling.decode(reader, reader.uint32());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.topLogProbabilities = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGenerateStreamResponse(): GenerateStreamResponse {
+  return { event: undefined };
+}
+
+export const GenerateStreamResponse: MessageFns<GenerateStreamResponse> = {
+  encode(message: GenerateStreamResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.event?.$case) {
+      case "start":
+        GenerateStart.encode(message.event.start, writer.uint32(10).fork()).join();
+        break;
+      case "piece":
+        GeneratedPiece.encode(message.event.piece, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GenerateStreamResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGenerateStreamResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.event = { $case: "start", start: GenerateStart.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.event = { $case: "piece", piece: GeneratedPiece.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGenerateStart(): GenerateStart {
+  return { promptTokens: 0 };
+}
+
+export const GenerateStart: MessageFns<GenerateStart> = {
+  encode(message: GenerateStart, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.promptTokens !== 0) {
+      writer.uint32(8).uint32(message.promptTokens);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GenerateStart {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGenerateStart();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.promptTokens = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTokenLogProbability(): TokenLogProbability {
+  return { token: Buffer.alloc(0), logProbability: 0 };
+}
+
+export const TokenLogProbability: MessageFns<TokenLogProbability> = {
+  encode(message: TokenLogProbability, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.token.length !== 0) {
+      writer.uint32(10).bytes(message.token);
+    }
+    if (message.logProbability !== 0) {
+      writer.uint32(17).double(message.logProbability);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TokenLogProbability {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTokenLogProbability();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.token = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.logProbability = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseTokenLogProbabilities(): TokenLogProbabilities {
+  return { chosen: undefined, top: [] };
+}
+
+export const TokenLogProbabilities: MessageFns<TokenLogProbabilities> = {
+  encode(message: TokenLogProbabilities, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.chosen !== undefined) {
+      TokenLogProbability.encode(message.chosen, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.top) {
+      TokenLogProbability.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TokenLogProbabilities {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTokenLogProbabilities();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.chosen = TokenLogProbability.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.top.push(TokenLogProbability.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGeneratedPiece(): GeneratedPiece {
+  return { choice: 0, text: "", tokens: 0, finish: 0, logProbabilities: undefined };
+}
+
+export const GeneratedPiece: MessageFns<GeneratedPiece> = {
+  encode(message: GeneratedPiece, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.choice !== 0) {
+      writer.uint32(8).uint32(message.choice);
+    }
+    if (message.text !== "") {
+      writer.uint32(18).string(message.text);
+    }
+    if (message.tokens !== 0) {
+      writer.uint32(24).uint32(message.tokens);
+    }
+    if (message.finish !== 0) {
+      writer.uint32(32).int32(message.finish);
+    }
+    if (message.logProbabilities !== undefined) {
+      TokenLogProbabilities.encode(message.logProbabilities, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GeneratedPiece {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGeneratedPiece();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.choice = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.tokens = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.finish = reader.int32() as any;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.logProbabilities = TokenLogProbabilities.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -1402,21 +2219,244 @@ export const PerplexityResponse: MessageFns<PerplexityResponse> = {
   },
 };
 
+function createBaseCovarianceSource(): CovarianceSource {
+  return { kind: undefined };
+}
+
+export const CovarianceSource: MessageFns<CovarianceSource> = {
+  encode(message: CovarianceSource, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.kind?.$case) {
+      case "builtIn":
+        writer.uint32(8).bool(message.kind.builtIn);
+        break;
+      case "corpus":
+        writer.uint32(18).string(message.kind.corpus);
+        break;
+      case "modelSeed":
+        writer.uint32(24).uint32(message.kind.modelSeed);
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CovarianceSource {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCovarianceSource();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.kind = { $case: "builtIn", builtIn: reader.bool() };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.kind = { $case: "corpus", corpus: reader.string() };
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.kind = { $case: "modelSeed", modelSeed: reader.uint32() };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePlanCovarianceRequest(): PlanCovarianceRequest {
+  return { modelId: "", source: undefined, tokens: 0 };
+}
+
+export const PlanCovarianceRequest: MessageFns<PlanCovarianceRequest> = {
+  encode(message: PlanCovarianceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.modelId !== "") {
+      writer.uint32(10).string(message.modelId);
+    }
+    if (message.source !== undefined) {
+      CovarianceSource.encode(message.source, writer.uint32(18).fork()).join();
+    }
+    if (message.tokens !== 0) {
+      writer.uint32(24).uint32(message.tokens);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PlanCovarianceRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePlanCovarianceRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.modelId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.source = CovarianceSource.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.tokens = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePlanCovarianceResponse(): PlanCovarianceResponse {
+  return { corpusId: "", tokens: 0, slices: 0, dimension: 0 };
+}
+
+export const PlanCovarianceResponse: MessageFns<PlanCovarianceResponse> = {
+  encode(message: PlanCovarianceResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.corpusId !== "") {
+      writer.uint32(10).string(message.corpusId);
+    }
+    if (message.tokens !== 0) {
+      writer.uint32(16).uint32(message.tokens);
+    }
+    if (message.slices !== 0) {
+      writer.uint32(24).uint32(message.slices);
+    }
+    if (message.dimension !== 0) {
+      writer.uint32(32).uint32(message.dimension);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PlanCovarianceResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePlanCovarianceResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.corpusId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.tokens = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.slices = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.dimension = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseCovarianceRequest(): CovarianceRequest {
-  return { layers: [], tokens: 0 };
+  return { plan: undefined, corpusId: "", layers: [], slice: 0 };
 }
 
 export const CovarianceRequest: MessageFns<CovarianceRequest> = {
   encode(message: CovarianceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.plan !== undefined) {
+      PlanCovarianceRequest.encode(message.plan, writer.uint32(10).fork()).join();
+    }
+    if (message.corpusId !== "") {
+      writer.uint32(18).string(message.corpusId);
+    }
     if (message.layers.length !== 0) {
-      writer.uint32(10).fork();
+      writer.uint32(26).fork();
       for (const v of message.layers) {
         writer.uint32(v);
       }
       writer.join();
     }
-    if (message.tokens !== 0) {
-      writer.uint32(16).uint32(message.tokens);
+    if (message.slice !== 0) {
+      writer.uint32(32).uint32(message.slice);
     }
     return writer;
   },
@@ -1435,13 +2475,29 @@ export const CovarianceRequest: MessageFns<CovarianceRequest> = {
         const tag = reader.uint32();
         switch (tag >>> 3) {
           case 1: {
-            if (tag === 8) {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.plan = PlanCovarianceRequest.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.corpusId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag === 24) {
               message.layers.push(reader.uint32());
 
               continue;
             }
 
-            if (tag === 10) {
+            if (tag === 26) {
               const end2 = reader.uint32() + reader.pos;
               while (reader.pos < end2) {
                 message.layers.push(reader.uint32());
@@ -1452,12 +2508,12 @@ export const CovarianceRequest: MessageFns<CovarianceRequest> = {
 
             break;
           }
-          case 2: {
-            if (tag !== 16) {
+          case 4: {
+            if (tag !== 32) {
               break;
             }
 
-            message.tokens = reader.uint32();
+            message.slice = reader.uint32();
             continue;
           }
         }
@@ -1601,16 +2657,13 @@ export const CovarianceResponse: MessageFns<CovarianceResponse> = {
 };
 
 function createBaseCovarianceSummary(): CovarianceSummary {
-  return { tokens: 0, corpusId: "" };
+  return { tokens: 0 };
 }
 
 export const CovarianceSummary: MessageFns<CovarianceSummary> = {
   encode(message: CovarianceSummary, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.tokens !== 0) {
       writer.uint32(8).uint32(message.tokens);
-    }
-    if (message.corpusId !== "") {
-      writer.uint32(18).string(message.corpusId);
     }
     return writer;
   },
@@ -1634,14 +2687,6 @@ export const CovarianceSummary: MessageFns<CovarianceSummary> = {
             }
 
             message.tokens = reader.uint32();
-            continue;
-          }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
-            message.corpusId = reader.string();
             continue;
           }
         }
@@ -1704,7 +2749,7 @@ export const ModelRuntimeServiceService = {
     responseSerialize: (value: ScoreResponse): Buffer => Buffer.from(ScoreResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ScoreResponse => ScoreResponse.decode(value),
   },
-  /** Greedy continuations. */
+  /** Continuations of many prompts, greedy unless told otherwise. */
   generate: {
     path: "/errata.v1.ModelRuntimeService/Generate" as const,
     requestStream: false as const,
@@ -1713,6 +2758,21 @@ export const ModelRuntimeServiceService = {
     requestDeserialize: (value: Buffer): GenerateRequest => GenerateRequest.decode(value),
     responseSerialize: (value: GenerateResponse): Buffer => Buffer.from(GenerateResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GenerateResponse => GenerateResponse.decode(value),
+  },
+  /**
+   * Continuations of a few prompts or of a conversation: first the counts of their tokens, then piece by piece. Other
+   * work has its turn between two tokens.
+   */
+  generateStream: {
+    path: "/errata.v1.ModelRuntimeService/GenerateStream" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: GenerateStreamRequest): Buffer =>
+      Buffer.from(GenerateStreamRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GenerateStreamRequest => GenerateStreamRequest.decode(value),
+    responseSerialize: (value: GenerateStreamResponse): Buffer =>
+      Buffer.from(GenerateStreamResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GenerateStreamResponse => GenerateStreamResponse.decode(value),
   },
   /** Perplexity on the held-out part of the built-in corpus. */
   perplexity: {
@@ -1724,7 +2784,22 @@ export const ModelRuntimeServiceService = {
     responseSerialize: (value: PerplexityResponse): Buffer => Buffer.from(PerplexityResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PerplexityResponse => PerplexityResponse.decode(value),
   },
-  /** Second moment of the inputs of the given layers. Streams progress, then the matrices in chunks. */
+  /** How a covariance is cut into slices. The same request has the same answer, always. */
+  planCovariance: {
+    path: "/errata.v1.ModelRuntimeService/PlanCovariance" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PlanCovarianceRequest): Buffer =>
+      Buffer.from(PlanCovarianceRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PlanCovarianceRequest => PlanCovarianceRequest.decode(value),
+    responseSerialize: (value: PlanCovarianceResponse): Buffer =>
+      Buffer.from(PlanCovarianceResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PlanCovarianceResponse => PlanCovarianceResponse.decode(value),
+  },
+  /**
+   * Second moment of the inputs of the given layers over one slice of the plan. Streams progress, then the summary,
+   * then the matrices layer by layer in chunks. The same slice has the same bits, always.
+   */
   covariance: {
     path: "/errata.v1.ModelRuntimeService/Covariance" as const,
     requestStream: false as const,
@@ -1744,11 +2819,21 @@ export interface ModelRuntimeServiceServer extends UntypedServiceImplementation 
   computeKeys: handleUnaryCall<ComputeKeysRequest, ComputeKeysResponse>;
   /** Log-likelihood of continuations. */
   score: handleUnaryCall<ScoreRequest, ScoreResponse>;
-  /** Greedy continuations. */
+  /** Continuations of many prompts, greedy unless told otherwise. */
   generate: handleUnaryCall<GenerateRequest, GenerateResponse>;
+  /**
+   * Continuations of a few prompts or of a conversation: first the counts of their tokens, then piece by piece. Other
+   * work has its turn between two tokens.
+   */
+  generateStream: handleServerStreamingCall<GenerateStreamRequest, GenerateStreamResponse>;
   /** Perplexity on the held-out part of the built-in corpus. */
   perplexity: handleUnaryCall<PerplexityRequest, PerplexityResponse>;
-  /** Second moment of the inputs of the given layers. Streams progress, then the matrices in chunks. */
+  /** How a covariance is cut into slices. The same request has the same answer, always. */
+  planCovariance: handleUnaryCall<PlanCovarianceRequest, PlanCovarianceResponse>;
+  /**
+   * Second moment of the inputs of the given layers over one slice of the plan. Streams progress, then the summary,
+   * then the matrices layer by layer in chunks. The same slice has the same bits, always.
+   */
   covariance: handleServerStreamingCall<CovarianceRequest, CovarianceResponse>;
 }
 
@@ -1807,7 +2892,7 @@ export interface ModelRuntimeServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ScoreResponse) => void,
   ): ClientUnaryCall;
-  /** Greedy continuations. */
+  /** Continuations of many prompts, greedy unless told otherwise. */
   generate(
     request: GenerateRequest,
     callback: (error: ServiceError | null, response: GenerateResponse) => void,
@@ -1823,6 +2908,19 @@ export interface ModelRuntimeServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GenerateResponse) => void,
   ): ClientUnaryCall;
+  /**
+   * Continuations of a few prompts or of a conversation: first the counts of their tokens, then piece by piece. Other
+   * work has its turn between two tokens.
+   */
+  generateStream(
+    request: GenerateStreamRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<GenerateStreamResponse>;
+  generateStream(
+    request: GenerateStreamRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<GenerateStreamResponse>;
   /** Perplexity on the held-out part of the built-in corpus. */
   perplexity(
     request: PerplexityRequest,
@@ -1839,7 +2937,26 @@ export interface ModelRuntimeServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: PerplexityResponse) => void,
   ): ClientUnaryCall;
-  /** Second moment of the inputs of the given layers. Streams progress, then the matrices in chunks. */
+  /** How a covariance is cut into slices. The same request has the same answer, always. */
+  planCovariance(
+    request: PlanCovarianceRequest,
+    callback: (error: ServiceError | null, response: PlanCovarianceResponse) => void,
+  ): ClientUnaryCall;
+  planCovariance(
+    request: PlanCovarianceRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: PlanCovarianceResponse) => void,
+  ): ClientUnaryCall;
+  planCovariance(
+    request: PlanCovarianceRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: PlanCovarianceResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Second moment of the inputs of the given layers over one slice of the plan. Streams progress, then the summary,
+   * then the matrices layer by layer in chunks. The same slice has the same bits, always.
+   */
   covariance(request: CovarianceRequest, options?: Partial<CallOptions>): ClientReadableStream<CovarianceResponse>;
   covariance(
     request: CovarianceRequest,
@@ -1856,6 +2973,17 @@ export const ModelRuntimeServiceClient = makeGenericClientConstructor(
   service: typeof ModelRuntimeServiceService;
   serviceName: string;
 };
+
+function longToNumber(int64: { toString(): string }): number {
+  const num = globalThis.Number(int64.toString());
+  if (num > globalThis.Number.MAX_SAFE_INTEGER) {
+    throw new globalThis.Error("Value is larger than Number.MAX_SAFE_INTEGER");
+  }
+  if (num < globalThis.Number.MIN_SAFE_INTEGER) {
+    throw new globalThis.Error("Value is smaller than Number.MIN_SAFE_INTEGER");
+  }
+  return num;
+}
 
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
