@@ -9,7 +9,8 @@ export type ModelErrorCode =
   | 'EMPTY_TOKENS'
   | 'INVALID_SAMPLING'
   | 'NOT_A_NUMBER'
-  | 'NO_CHAT_TEMPLATE';
+  | 'NO_CHAT_TEMPLATE'
+  | 'CHAT_REFUSED';
 
 /** The error of this package. Messages name the offending file, tensor or text. */
 export class ModelError extends Error {

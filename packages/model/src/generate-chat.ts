@@ -12,24 +12,37 @@ export interface ChatMessage {
 
 /**
  * Token ids of a conversation up to where the model's next message begins, behind the attention sink.
- * @throws ModelError NO_CHAT_TEMPLATE, PROMPT_TOO_LONG, and EMPTY_TOKENS for messages that come to nothing
+ * @throws ModelError NO_CHAT_TEMPLATE, CHAT_REFUSED (by the template), PROMPT_TOO_LONG, and EMPTY_TOKENS for messages that
+ * come to nothing
  */
-export function chatIds(model: Model & { chatTemplate?: string | null }, messages: readonly ChatMessage[]): number[] {
-  if (!model.chatTemplate)
+export function chatIds(model: Model, messages: readonly ChatMessage[]): number[] {
+  if (model.chatTemplate === null)
     throw new ModelError(
       'NO_CHAT_TEMPLATE',
       `${model.config.name} has no chat template: give it a text to continue instead of messages`,
     );
-  const text = new Template(model.chatTemplate).render({
-    messages: messages.map((m) => ({ ...m })),
-    add_generation_prompt: true,
-    bos_token: '',
-    eos_token: '',
-  });
+  const text = render(model.chatTemplate, messages);
   checkLength(model, text);
   const ids = model.tokenizer.ids(text);
   if (ids.length === 0) throw new ModelError('EMPTY_TOKENS', 'the messages come to an empty prompt');
   const withSink = ids[0] === model.sinkId ? ids : [model.sinkId, ...ids];
   checkTokens(model, withSink.length, text);
   return withSink;
+}
+
+function render(template: string, messages: readonly ChatMessage[]): string {
+  try {
+    const plain = messages.map(({ role, content }) => ({ role, content }));
+    return new Template(template).render({
+      messages: plain,
+      add_generation_prompt: true,
+      bos_token: '',
+      eos_token: '',
+    });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new ModelError('CHAT_REFUSED', `the chat template of the model does not take these messages: ${reason}`, {
+      cause,
+    });
+  }
 }

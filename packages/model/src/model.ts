@@ -22,7 +22,9 @@ export async function loadModel(options: { engine: Engine; path: string; pause?:
   if (typeof sink !== 'number')
     throw new ModelError('FILE_MALFORMED', `${path} has neither <|endoftext|> nor a beginning-of-text token`);
   const [id, weights] = await Promise.all([modelHash(path), loadWeights(engine, file, config, options.pause)]);
-  return { id, engine, config, tokenizer, weights, sinkId: sink };
+  const template = file.metadata.get('tokenizer.chat_template');
+  const chatTemplate = typeof template === 'string' ? template : null;
+  return { id, engine, config, tokenizer, weights, sinkId: sink, chatTemplate };
 }
 
 /** Frees the weights. */

@@ -58,6 +58,7 @@ export function tinyModel(engine: Engine, seed = 7): Model {
     config: tinyConfig,
     tokenizer: byteTokenizer(),
     sinkId: 0,
+    chatTemplate: null,
     weights: {
       embedding,
       unembedding: embedding,

@@ -44,6 +44,8 @@ export interface Model {
   readonly weights: ModelWeights;
   /** Token every prompt is prefixed with: the attention sink. */
   readonly sinkId: number;
+  /** Jinja template that makes a prompt of messages; null where the model was not trained on conversations. */
+  readonly chatTemplate: string | null;
 }
 
 /** A change of a layer's down projection: W = W₀ + B Gᵀ as factors, or W itself. */

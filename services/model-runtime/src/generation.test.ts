@@ -49,7 +49,7 @@ describe('generation over gRPC', () => {
   let server: RunningServer;
   let client: ModelRuntime;
   beforeAll(async () => {
-    model = Object.assign(tinyModel(await createEngine()), { chatTemplate: template });
+    model = { ...tinyModel(await createEngine()), chatTemplate: template };
     server = await serving(model);
     client = connectModelRuntime(server.address);
   });
@@ -146,7 +146,7 @@ describe('generation over gRPC', () => {
   });
 
   it('says so when the model has no chat template', async () => {
-    const other = await serving(Object.assign({}, model, { chatTemplate: null }));
+    const other = await serving({ ...model, chatTemplate: null });
     const asking = connectModelRuntime(other.address);
     try {
       const call = asking.generateStream(request({ prompt: chat('Hi') }), limits)[Symbol.asyncIterator]();
@@ -180,13 +180,13 @@ describe('generation over gRPC', () => {
 
   it('keeps neither an edit nor a generation waiting for the other to end', async () => {
     const order: string[] = [];
-    const config = { ...testConfig, stopLoss: 0, maxSteps: 60 };
+    const config = { ...testConfig, stopLoss: 0 };
     const resolve = async (name: string, state: GenerateStreamRequest['state'], maxSteps: number) => {
       const configJson = JSON.stringify({ ...config, maxSteps });
       for await (const { event } of client.resolveTargets({ state, configJson, edits }, limits))
         if (event?.$case === 'result') order.push(name);
     };
-    const long = pieces({ maxTokens: 250, state: at(1) });
+    const long = pieces({ maxTokens: 150, state: at(1) });
     await long.next();
     const text = async () => {
       const found: Piece[] = [];
@@ -203,7 +203,7 @@ describe('generation over gRPC', () => {
       await all({ maxTokens: 3, state: at(3) });
       order.push('short generation');
     };
-    await Promise.all([resolve('long edit', at(1), 200), short()]);
+    await Promise.all([resolve('long edit', at(1), 80), short()]);
     expect(order).toEqual(['short generation', 'long edit']);
   });
 

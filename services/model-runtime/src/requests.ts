@@ -57,6 +57,7 @@ export function asRequestError(error: unknown): unknown {
     case 'EMPTY_TOKENS':
     case 'INVALID_SAMPLING':
     case 'NO_CHAT_TEMPLATE':
+    case 'CHAT_REFUSED':
       return new ErrataError('INVALID_REQUEST', error.message, { cause: error });
     case 'FILE_NOT_FOUND':
     case 'FILE_TRUNCATED':
