@@ -12,6 +12,7 @@ import { addEdits } from './commands/edits.js';
 import { addHistory } from './commands/history.js';
 import { addStack } from './commands/stack.js';
 import { addStreams } from './commands/streams.js';
+import { addTune } from './commands/tune.js';
 import type { CliContext, ContextOf } from './context.js';
 import { createOutput } from './start/output.js';
 
@@ -50,6 +51,7 @@ export function createProgram(io: ProgramIo): Command {
   addAsk(program, contextOf);
   addDoctor(program, contextOf);
   addBench(program, contextOf);
+  addTune(program, contextOf);
   addConformance(program, contextOf);
   shareOptions(program);
   return program;

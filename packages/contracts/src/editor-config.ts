@@ -32,6 +32,12 @@ export const editorConfigSchema = z
     clamp: z.number().positive().describe('Largest norm of the change of the hidden state, as a share of its norm'),
     klWeight: z.number().min(0).describe('Weight of the KL term on "{subject} is a"'),
     weightDecay: z.number().min(0).describe('Weight of the norm of the change'),
+    resolver: z
+      .enum(['optimise', 'one-shot'])
+      .optional()
+      .describe(
+        'How targets are found: by the search, or by one step along the gradient, several times faster and weaker. optimise when left out',
+      ),
     conditioning: z
       .enum(['refuse', 'raise-lambda'])
       .optional()

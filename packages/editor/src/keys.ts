@@ -16,6 +16,7 @@ import {
   scoped,
   type Tensor,
 } from '@errata/model';
+import { checkLayers } from './check-layers.js';
 import { type EditText, locate } from './lookup.js';
 
 /** What keys are wanted of. */
@@ -60,8 +61,12 @@ export class KeyFinder {
 
   constructor(private readonly model: Model) {}
 
-  /** @throws ModelError PROMPT_TOO_LONG, EMPTY_TOKENS */
+  /**
+   * @throws ModelError PROMPT_TOO_LONG, EMPTY_TOKENS
+   * @throws ErrataError INVALID_REQUEST a layer that the model does not have, a prompt without its subject
+   */
   async find(request: KeyRequest): Promise<Keys> {
+    checkLayers(this.model, { layers: [...request.config.layers, request.layer] });
     const climb = await this.#climbTo(request);
     const keys = await this.#meanKeys(climb, request.edits.length);
     const hidden = await this.#presentHidden(climb, request);

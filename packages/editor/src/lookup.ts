@@ -1,3 +1,4 @@
+import { ErrataError } from '@errata/contracts';
 import { checkLength, checkTokens, type Model, ModelError } from '@errata/model';
 
 /** An edit as text. Without a subject the edit is written at the last token of the prompt. */
@@ -18,10 +19,16 @@ export interface LocatedPrompt {
  * Puts an edit's prompt into a context template and finds its lookup position: the last token that holds a character
  * of the subject (white space at the subject's end aside), also where that token reaches past the subject.
  * @throws ModelError PROMPT_TOO_LONG, EMPTY_TOKENS
+ * @throws ErrataError INVALID_REQUEST where a subject is given and the prompt has no place for it
  */
 export function locate(model: Model, template: string, edit: Pick<EditText, 'prompt' | 'subject'>): LocatedPrompt {
   const [contextBefore, contextAfter] = splitAtHole(template);
   if (edit.subject === undefined || edit.subject === '') return find(model, contextBefore, edit.prompt, contextAfter);
+  if (!edit.prompt.includes('{}'))
+    throw new ErrataError(
+      'INVALID_REQUEST',
+      `the prompt ${JSON.stringify(edit.prompt.slice(0, 60))} does not hold its subject: write {} where ${JSON.stringify(edit.subject.slice(0, 60))} stands`,
+    );
   const [before, after] = splitAtHole(edit.prompt);
   return find(model, contextBefore + before, edit.subject, after + contextAfter);
 }

@@ -1,23 +1,87 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { type EditorConfig, editorConfigSchema } from '@errata/contracts';
+import { type EditorConfig, ErrataError, editorConfigSchema } from '@errata/contracts';
 
-interface Preset {
+/** What a preset is found by. Name alone, or also the shape: a preset of the same shape serves a model of another name. */
+export interface PresetQuery {
+  readonly name: string;
+  readonly architecture?: string;
+  readonly layers?: number;
+  readonly hiddenSize?: number;
+}
+
+/** A preset file: the editor configuration for a model and where its figures come from. */
+export interface Preset {
+  /** Names it is found by, without the suffixes of variants. */
   readonly models: readonly string[];
+  readonly shape: { readonly architecture: string; readonly layers: number; readonly hiddenSize: number };
+  /** Whether edits were measured with it here; the others take published layers and settings over. */
+  readonly verified: boolean;
+  readonly source: string;
   readonly config: EditorConfig;
 }
 
 /**
- * The editor configuration that was tuned for a model, or null. Names are compared by letters and digits alone, and a
- * longer name (a quantised variant) gets the preset of the longest name it begins with.
+ * The editor configuration for a model, or null. Names are compared by letters and digits alone, and a longer name (a
+ * quantised variant) gets the preset of the longest name it begins with; a preset of another number of layers or hidden
+ * size than the model's is passed over. Where no name fits, architecture, layers and hidden size decide.
  * @throws Error naming the file when a preset is not valid
  */
-export function presetFor(modelName: string): EditorConfig | null {
-  const wanted = normalise(modelName);
-  let best: { length: number; config: EditorConfig } | null = null;
-  for (const { models, config } of readPresets())
-    for (const model of models.map(normalise))
-      if (wanted.startsWith(model) && model.length > (best?.length ?? 0)) best = { length: model.length, config };
-  return best?.config ?? null;
+export function presetFor(model: string | PresetQuery): EditorConfig | null {
+  return findPreset(model)?.config ?? null;
+}
+
+/** @throws ErrataError INVALID_REQUEST with the advice to make one where there is none */
+export function requirePreset(model: PresetQuery): EditorConfig {
+  const preset = presetFor(model);
+  if (preset) return preset;
+  const shape = [
+    model.architecture,
+    model.layers && `${model.layers} layers`,
+    model.hiddenSize && `hidden size ${model.hiddenSize}`,
+  ].filter(Boolean);
+  throw new ErrataError(
+    'INVALID_REQUEST',
+    `there is no preset for the model "${model.name}"${shape.length > 0 ? ` (${shape.join(', ')})` : ''}: make one with "errata tune"`,
+  );
+}
+
+/** The whole preset that {@link presetFor} takes the configuration from, or null. */
+export function findPreset(model: string | PresetQuery): Preset | null {
+  const query = typeof model === 'string' ? { name: model } : model;
+  const presets = readPresets().filter(({ shape }) => agrees(query, shape));
+  const wanted = normalise(query.name);
+  let best: { length: number; preset: Preset } | null = null;
+  for (const preset of presets)
+    for (const name of preset.models.map(normalise))
+      if (wanted.startsWith(name) && name.length > (best?.length ?? 0)) best = { length: name.length, preset };
+  if (best) return best.preset;
+  const { architecture, layers, hiddenSize } = query;
+  if (architecture === undefined || layers === undefined || hiddenSize === undefined) return null;
+  return presets.find(({ shape }) => shape.architecture === architecture) ?? null;
+}
+
+/** Checks the content of a preset file. @throws Error naming the file and what is wrong */
+export function parsePreset(file: string, text: string): Preset {
+  const { models, shape, verified, source, config } = JSON.parse(text) as Record<string, unknown>;
+  const parsed = editorConfigSchema.safeParse(config);
+  if (!parsed.success) throw new Error(`preset ${file} is not valid: ${parsed.error.message}`);
+  if (!Array.isArray(models) || models.length === 0 || !models.every((name) => typeof name === 'string'))
+    throw new Error(`preset ${file} names no models`);
+  const { architecture, layers, hiddenSize } = (shape ?? {}) as Record<string, unknown>;
+  if (typeof architecture !== 'string' || typeof layers !== 'number' || typeof hiddenSize !== 'number')
+    throw new Error(`preset ${file}: "shape" needs architecture, layers and hiddenSize`);
+  if (typeof verified !== 'boolean' || typeof source !== 'string')
+    throw new Error(`preset ${file}: "verified" and "source" say whether and by whom it was tried`);
+  const highest = Math.max(...parsed.data.layers);
+  if (highest >= layers) throw new Error(`preset ${file} edits layer ${highest} of a model of ${layers}`);
+  return { models, shape: { architecture, layers, hiddenSize }, verified, source, config: parsed.data };
+}
+
+function agrees(query: PresetQuery, shape: Preset['shape']): boolean {
+  return (
+    (query.layers === undefined || query.layers === shape.layers) &&
+    (query.hiddenSize === undefined || query.hiddenSize === shape.hiddenSize)
+  );
 }
 
 function normalise(name: string): string {
@@ -29,12 +93,5 @@ function readPresets(): Preset[] {
   return readdirSync(folder)
     .filter((file) => file.endsWith('.json'))
     .sort()
-    .map((file) => {
-      const { models, config } = JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as Record<string, unknown>;
-      const parsed = editorConfigSchema.safeParse(config);
-      if (!parsed.success) throw new Error(`preset ${file} is not valid: ${parsed.error.message}`);
-      if (!Array.isArray(models) || !models.every((name) => typeof name === 'string'))
-        throw new Error(`preset ${file} names no models`);
-      return { models, config: parsed.data };
-    });
+    .map((file) => parsePreset(file, readFileSync(new URL(file, folder), 'utf8')));
 }

@@ -5,14 +5,15 @@ import {
   forward,
   free,
   type KeyValues,
-  keysAndValues,
   type Layout,
   type Model,
+  type PastColumns,
   type Pause,
   pickRows,
   scoped,
   type Tensor,
 } from '@errata/model';
+import { keyValuesOf, type SharedPrefixes, sharePrefixes } from './shared-prefixes.js';
 import type { TargetRow } from './target-rows.js';
 
 /**
@@ -24,41 +25,59 @@ export interface Suffixes {
   readonly layout: Layout;
   /** Hidden states after the last edited layer, [tokens, hidden size]. */
   readonly hidden: Tensor;
-  /** By layer above the last edited one. */
+  /** By layer above the last edited one: the columns of shared beginnings, then those of the rows' own. */
   readonly past: readonly KeyValues[];
+  /** Tokens of each row that lie in the columns of shared beginnings. */
+  readonly shared: readonly number[];
+  readonly sharedWidth: number;
 }
 
-/** Runs the layers up to `lastLayer` on all tokens and the layers above on the tokens before the lookup positions. */
+interface RunOptions {
+  readonly deltas?: Deltas;
+  readonly pause?: Pause;
+}
+
+/**
+ * Runs the layers up to `lastLayer` on all tokens and the layers above on the tokens before the lookup positions; what
+ * rows of one context begin with is run once for all of them.
+ */
 export async function prepareSuffixes(
   model: Model,
   rows: readonly TargetRow[],
   lastLayer: number,
-  options: { deltas?: Deltas; pause?: Pause },
+  options: RunOptions,
 ): Promise<Suffixes> {
   const { tf } = model.engine;
-  const whole = createLayout(
+  const prefixes = await sharePrefixes(model, rows, options);
+  const { shared, width: sharedWidth } = prefixes;
+  const own = createLayout(
     tf,
     model.config,
-    rows.map((row) => ({ first: 0, count: row.ids.length })),
+    rows.map((row, r) => ({ first: shared[r], count: row.ids.length - shared[r] })),
+    sharedColumns(prefixes),
   );
   const embedded = embed(
     model,
-    rows.flatMap((row) => row.ids),
+    rows.flatMap((row, r) => row.ids.slice(shared[r])),
   );
   let below: Tensor | undefined;
   try {
-    ({ hidden: below } = await forward(model, embedded, whole, { ...options, to: lastLayer + 1 }));
-    const tokensOf = (from: (row: TargetRow) => number, to: (row: TargetRow) => number): number[] =>
-      rows.flatMap((row, r) => range(whole.starts[r] + from(row), whole.starts[r] + to(row)));
+    ({ hidden: below } = await forward(model, embedded, own, {
+      ...options,
+      to: lastLayer + 1,
+      ...past(prefixes.keyValues.slice(0, lastLayer + 1)),
+    }));
+    const tokensOf = (from: (row: TargetRow, r: number) => number, to: (row: TargetRow) => number): number[] =>
+      rows.flatMap((row, r) => range(own.starts[r] + from(row, r) - shared[r], own.starts[r] + to(row) - shared[r]));
     const before = pickRows(
       model,
       below,
       tokensOf(
-        () => 0,
+        (_, r) => shared[r],
         (row) => row.lookup,
       ),
     );
-    const past = await prefixCache(model, rows, before, lastLayer + 1, options);
+    const cache = await prefixCache(model, rows, before, lastLayer + 1, prefixes, options);
     const hidden = pickRows(
       model,
       below,
@@ -67,38 +86,38 @@ export async function prepareSuffixes(
         (row) => row.ids.length,
       ),
     );
-    return { rows, layout: suffixLayout(model, rows), hidden, past };
+    const parts = { rows, shared, sharedWidth };
+    return { ...parts, layout: suffixLayout(model, parts), hidden, past: cache };
   } finally {
-    whole.dispose();
+    own.dispose();
+    prefixes.dispose();
     embedded.dispose();
     below?.dispose();
   }
 }
 
-/** Keys and values of the tokens before the lookup positions in every layer from `from`. Frees `hidden`. */
+/** Keys and values of all tokens before the lookup positions in every layer from `from`. Frees `hidden`. */
 async function prefixCache(
   model: Model,
   rows: readonly TargetRow[],
   hidden: Tensor,
   from: number,
-  options: { deltas?: Deltas; pause?: Pause },
+  prefixes: SharedPrefixes,
+  options: RunOptions,
 ): Promise<KeyValues[]> {
-  const { tf } = model.engine;
   if (from >= model.config.layers) {
     hidden.dispose();
     return [];
   }
-  const last = model.config.layers - 1;
+  const { shared, keyValues } = prefixes;
   const layout = createLayout(
-    tf,
+    model.engine.tf,
     model.config,
-    rows.map((row) => ({ first: 0, count: row.lookup })),
+    rows.map((row, r) => ({ first: shared[r], count: row.lookup - shared[r] })),
+    sharedColumns(prefixes),
   );
   try {
-    const run = await forward(model, hidden, layout, { ...options, from, to: last, keepKeyValues: true });
-    const top = scoped(tf, () => keysAndValues(model, model.weights.layers[last], run.hidden, layout));
-    run.hidden.dispose();
-    return [...run.keyValues, top];
+    return await keyValuesOf(model, hidden, layout, { ...options, from, ...past(keyValues.slice(from)) });
   } finally {
     layout.dispose();
     hidden.dispose();
@@ -108,18 +127,22 @@ async function prefixCache(
 /** The rows that `keep` names, in order; frees what they came from. */
 export function narrowSuffixes(model: Model, from: Suffixes, keep: readonly number[]): Suffixes {
   const { tf } = model.engine;
-  const rows = keep.map((r) => from.rows[r]);
   const hidden = pickRows(
     model,
     from.hidden,
     keep.flatMap((r) => range(from.layout.starts[r], from.layout.starts[r] + from.layout.spans[r].count)),
   );
-  const width = Math.max(...rows.map((row) => row.lookup));
+  const parts = {
+    rows: keep.map((r) => from.rows[r]),
+    shared: keep.map((r) => from.shared[r]),
+    sharedWidth: from.sharedWidth,
+  };
+  const { width } = pastColumns(parts);
   const narrow = (x: Tensor): Tensor =>
     scoped(tf, () => tf.gather(tf.slice(x, [0, 0, 0, 0], [-1, -1, width, -1]), tf.tensor1d([...keep], 'int32')));
   const past = from.past.map(({ keys, values }) => ({ keys: narrow(keys), values: narrow(values) }));
   disposeSuffixes(model, from);
-  return { rows, layout: suffixLayout(model, rows), hidden, past };
+  return { ...parts, layout: suffixLayout(model, parts), hidden, past };
 }
 
 export function disposeSuffixes(model: Model, suffixes: Suffixes): void {
@@ -127,13 +150,31 @@ export function disposeSuffixes(model: Model, suffixes: Suffixes): void {
   free(model.engine.tf, suffixes.hidden, suffixes.past);
 }
 
-function suffixLayout(model: Model, rows: readonly TargetRow[]): Layout {
+type RowParts = Pick<Suffixes, 'rows' | 'shared' | 'sharedWidth'>;
+
+function suffixLayout(model: Model, parts: RowParts): Layout {
   return createLayout(
     model.engine.tf,
     model.config,
-    rows.map((row) => ({ first: row.lookup, count: row.ids.length - row.lookup })),
-    { width: Math.max(...rows.map((row) => row.lookup)), visible: (row, column) => column < rows[row].lookup },
+    parts.rows.map((row) => ({ first: row.lookup, count: row.ids.length - row.lookup })),
+    pastColumns(parts),
   );
+}
+
+function pastColumns({ rows, shared, sharedWidth }: RowParts): PastColumns {
+  return {
+    width: sharedWidth + Math.max(...rows.map((row, r) => row.lookup - shared[r])),
+    visible: (row, column) =>
+      column < sharedWidth ? column < shared[row] : column - sharedWidth < rows[row].lookup - shared[row],
+  };
+}
+
+function sharedColumns({ shared, width }: SharedPrefixes): PastColumns {
+  return { width, visible: (row, column) => column < shared[row] };
+}
+
+function past(keyValues: readonly KeyValues[]): { past?: readonly KeyValues[] } {
+  return keyValues.length > 0 ? { past: keyValues } : {};
 }
 
 function range(from: number, to: number): number[] {

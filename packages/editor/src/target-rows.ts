@@ -21,6 +21,8 @@ export interface TargetRow {
   readonly watched: readonly Watched[];
   /** Whether this is the bare prompt with its target. */
   readonly bare: boolean;
+  /** Rows of the same number stand in the same context: its template, or none for those that keep the essence. */
+  readonly context: number;
 }
 
 /**
@@ -37,7 +39,7 @@ export function targetRows(model: Model, edits: readonly EditText[], config: Edi
       checkTokens(model, full.length, edit.prompt);
       const weight = 1 / target.length / config.templates.length;
       const watched = target.map((token, j) => ({ offset: ids.length - 1 + j - lookup, token, weight }));
-      return { edit: index, ids: full, lookup, watched, bare: t === 0 };
+      return { edit: index, ids: full, lookup, watched, bare: t === 0, context: t };
     });
     const { ids, lookup } = locateEssence(model, edit);
     const essence: TargetRow = {
@@ -46,6 +48,7 @@ export function targetRows(model: Model, edits: readonly EditText[], config: Edi
       lookup,
       watched: [{ offset: 0, token: null, weight: config.klWeight }],
       bare: false,
+      context: config.templates.length,
     };
     return [...rows, essence];
   });

@@ -15,6 +15,7 @@ import { createEngine } from '@errata/tensor';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { norm } from './adam.js';
 import type { EditText } from './lookup.js';
+import { resolveTargetsPlainly } from './plain-targets.js';
 import { presetFor } from './presets.js';
 import { targetRows } from './target-rows.js';
 import { resolveTargets } from './targets.js';
@@ -103,6 +104,34 @@ describe('target search', () => {
       expect(found.finalNll).toBeCloseTo(whole.nll, 3);
       expect(found.kl).toBeCloseTo(whole.kl, 3);
     }
+  });
+
+  it('goes the way of the plain loop, step by step', async () => {
+    const { tf } = model.engine;
+    const found = await resolveTargets(model, edits, config);
+    const before = tf.memory().numTensors;
+    const plain = await resolveTargetsPlainly(model, edits, config);
+    expect(tf.memory().numTensors).toBe(before);
+    for (const [edit, { losses, alreadyKnown }] of plain.figures.entries()) {
+      expect(found.figures[edit].alreadyKnown).toBe(alreadyKnown);
+      expect(losses.length).toBe(found.figures[edit].losses.length);
+      for (const [step, loss] of losses.entries()) expect(found.figures[edit].losses[step]).toBeCloseTo(loss, 3);
+    }
+  });
+
+  it('takes one step against the gradient in the one-shot resolver', async () => {
+    const shared = { ...config, clamp: 0.5, learningRate: 1e-4, weightDecay: 0 };
+    const { targets, figures } = await resolveTargets(model, edits, { ...shared, resolver: 'one-shot' });
+    for (const { steps, losses, relativeNorm } of figures) {
+      expect(steps).toBe(1);
+      expect(losses.length).toBe(1);
+      expect(relativeNorm).toBeCloseTo(0.2, 5);
+    }
+    const size = model.config.hiddenSize;
+    for (const [edit, { nll }] of (
+      await Promise.all(edits.map((_, e) => wholeLoss(e, targets.slice(e * size, (e + 1) * size))))
+    ).entries())
+      expect(nll).toBeLessThan(figures[edit].initialNll);
   });
 
   it('finds the same whether finished edits stay in the batch or leave it, and alone', async () => {

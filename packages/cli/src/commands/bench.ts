@@ -5,6 +5,7 @@ import type { RawRlsOptions } from '../bench/options.js';
 import { type CliContext, type ContextOf, fromHere } from '../context.js';
 import { UsageError } from '../failure.js';
 import { textTable } from '../tables.js';
+import { addModelBenches } from './bench-model.js';
 
 interface RlsOptions extends RawRlsOptions {
   readonly python?: string;
@@ -19,11 +20,11 @@ interface CrossoverFlags extends RawRlsOptions {
   readonly plot?: string;
 }
 
-/** `errata bench rls|crossover`. */
+/** `errata bench rls|crossover|targets|keys|generate`. */
 export function addBench(program: Command, contextOf: ContextOf): void {
   const bench = program
     .command('bench')
-    .description('measure the engine on this machine: speed beside NumPy and PyTorch, accuracy, when to fold')
+    .description('measure the engine and the model on this machine, beside NumPy and PyTorch')
     .addHelpText('after', '\nExamples:\n  errata bench rls --json\n  errata bench crossover --plot crossover.svg');
   shared(bench.command('rls'))
     .description('time batches of recursive least squares against the machine’s floor, NumPy and PyTorch')
@@ -49,6 +50,7 @@ export function addBench(program: Command, contextOf: ContextOf): void {
     .description('time batches against the rank at which the factored part is folded, beside the cost model')
     .addHelpText('after', '\nExample:\n  errata bench crossover --d-in 4096 --d-out 1024 --plot crossover.svg')
     .action(async (options: CrossoverFlags, command: Command) => crossover(options, contextOf(command)));
+  addModelBenches(bench, contextOf);
 }
 
 function shared(command: Command): Command {

@@ -30,8 +30,11 @@ export function addDoctor(program: Command, contextOf: ContextOf): void {
       const dataDir = defaultDataDir(context.env);
       const tools = locateTools();
       // Measured before anything else runs: the other checks would take time from it.
-      const { checkEngine } = await import('../doctor/engine.js');
-      const engine = await runChecks({ engine: checkEngine });
+      const { checkEngine, checkMatrixEngine } = await import('../doctor/engine.js');
+      const engines = [
+        ...(await runChecks({ engine: checkEngine(context.env) })),
+        ...(await runChecks({ 'matrix engine': checkMatrixEngine(context.env) })),
+      ];
       const rest = await runChecks({
         node: checkNode,
         compiler: checkProgram(
@@ -54,7 +57,7 @@ export function addDoctor(program: Command, contextOf: ContextOf): void {
         ...addressChecks(context.env),
         stack: checkStack(dataDir, context),
       });
-      const findings = [...rest.slice(0, 3), ...engine, ...rest.slice(3)];
+      const findings = [...rest.slice(0, 3), ...engines, ...rest.slice(3)];
       if (findings.some((finding) => finding.state === 'fail')) process.exitCode = 1;
       context.result({ findings }, () => findingsText(findings));
     });

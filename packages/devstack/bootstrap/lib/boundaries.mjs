@@ -12,7 +12,7 @@ const allowed = {
   '@errata/model-runtime': ['contracts', 'editor', 'model', 'rpc', 'store', 'telemetry', 'tensor'],
   '@errata/shard-worker': ['contracts', 'rls', 'rpc', 'store', 'telemetry', 'tensor'],
   '@errata/workflows': ['contracts'],
-  '@errata/cli': ['client', 'contracts', 'devstack', 'model', 'rls', 'rpc', 'tensor'],
+  '@errata/cli': ['client', 'contracts', 'devstack', 'editor', 'model', 'rls', 'rpc', 'tensor'],
   '@errata/devstack': ['contracts', 'store'],
   '@errata/evaluation': ['client', 'contracts', 'editor', 'model', 'rls', 'tensor'],
   '@errata/editor': ['contracts', 'model', 'tensor'],

@@ -1,0 +1,98 @@
+import { textTable } from '../tables.js';
+import type { GenerateReport } from './generate-bench.js';
+import type { KeysReport } from './keys-bench.js';
+import type { ModelBenchReport } from './model-bench.js';
+import type { TargetsReport } from './targets-bench.js';
+
+/** Load from which other programs are worth a warning. */
+const BUSY = 0.7;
+
+export function targetsText(report: TargetsReport): string {
+  return framed(report, 'targets', [
+    textTable(
+      ['', 'seconds an edit', 'ours is'],
+      [
+        ...rows(report),
+        [
+          'PyTorch, plain loop',
+          seconds(report.torchNaiveSecondsPerEdit),
+          times(report, report.torchNaiveSecondsPerEdit),
+        ],
+      ],
+    ),
+    '',
+    `Largest difference of a loss at any step: ${report.maxLossDifference.toExponential(1)} to the plain loop${
+      report.maxLossDifferenceToTorch === null ? '' : `, ${report.maxLossDifferenceToTorch.toExponential(1)} to PyTorch`
+    }`,
+    `${report.meanSteps.toFixed(1)} steps an edit, NLL of the target ${report.meanFinalNll.toFixed(3)} at the end`,
+  ]);
+}
+
+export function keysText(report: KeysReport): string {
+  return framed(report, `keys of layers ${report.layers.join(', ')}`, [
+    textTable(['', 'seconds an edit', 'ours is'], rows(report)),
+    '',
+    `Largest difference of a key's entry: ${report.maxKeyDifference.toExponential(1)} of their root mean square`,
+  ]);
+}
+
+export function generateText(report: GenerateReport): string {
+  const rate = (value: number | null) => (value === null ? '–' : value.toFixed(1));
+  const ratio = (value: number | null) => (value === null ? '–' : `${value.toFixed(2)} ×`);
+  return framed(report, `generation of ${report.tokens} tokens`, [
+    textTable(
+      ['tokens a second', 'Errata', 'PyTorch', 'our time is'],
+      [
+        [
+          `${report.batch} prompts`,
+          rate(report.tokensPerSecond),
+          rate(report.torchTokensPerSecond),
+          ratio(report.ratioToTorch),
+        ],
+        [
+          'one prompt',
+          rate(report.singleTokensPerSecond),
+          rate(report.singleTorchTokensPerSecond),
+          ratio(report.singleRatioToTorch),
+        ],
+      ],
+    ),
+  ]);
+}
+
+type Timed = ModelBenchReport & {
+  readonly secondsPerEdit: number;
+  readonly naiveSecondsPerEdit: number;
+  readonly torchSecondsPerEdit: number | null;
+};
+
+function rows(report: Timed): string[][] {
+  return [
+    ['Errata', seconds(report.secondsPerEdit), ''],
+    ['one edit at a time, plain', seconds(report.naiveSecondsPerEdit), times(report, report.naiveSecondsPerEdit)],
+    ['PyTorch', seconds(report.torchSecondsPerEdit), times(report, report.torchSecondsPerEdit)],
+  ];
+}
+
+function framed(report: ModelBenchReport, what: string, lines: readonly string[]): string {
+  return [
+    `${report.model}: ${what}, ${report.edits} edits in batches of ${report.batch} (${report.engineDescription}), ${report.threads} threads`,
+    '',
+    ...lines,
+    `Resident memory at its highest: ${(report.peakResidentBytes / 2 ** 30).toFixed(2)} GiB; ${report.leakedTensors} tensors left over`,
+    ...(report.torch.missing === null ? [] : [`PyTorch: ${report.torch.missing}`]),
+    ...(report.loadBefore > BUSY
+      ? [
+          `Other programs were running (load ${report.loadBefore.toFixed(1)}): these are not the times of an idle machine`,
+        ]
+      : []),
+  ].join('\n');
+}
+
+function seconds(value: number | null): string {
+  return value === null ? '–' : value.toPrecision(3);
+}
+
+function times({ secondsPerEdit }: Timed, theirs: number | null): string {
+  return theirs === null ? '–' : `${(secondsPerEdit / theirs).toFixed(2)} ×`;
+}
