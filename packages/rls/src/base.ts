@@ -9,6 +9,8 @@ export class DenseBase {
   segments = 0;
   /** tr C, of all shares. */
   trace: number;
+  /** How far C, as stored, was from what it was derived from last; 0 where it never was. */
+  storedDeviation = 0;
   #c: SymmetricMatrix | null = null;
   #delta: DenseMatrix | null = null;
 
@@ -77,6 +79,7 @@ export class DenseBase {
     this.#c = null;
     this.#delta = null;
     this.segments = 0;
+    this.storedDeviation = 0;
     this.trace = this.inverse.trace;
   }
 

@@ -4,7 +4,7 @@ import type { LayerState } from './layer-state.js';
 import type { Columns64, Segment, Sign } from './notation.js';
 import type { RlsParts } from './parts.js';
 import { factorOut } from './revocation.js';
-import { guardOf } from './state-options.js';
+import { guardOf, type RefreshOptions } from './state-options.js';
 import { type RightFactor, recordedFactor, rightFactor } from './update.js';
 
 /** What `apply` or `revoke` computed last. */
@@ -49,9 +49,10 @@ export class Derivation {
 
   /**
    * The factor of a recorded batch: derived where all of C is held in fp64, else as recorded.
-   * @throws RlsError LOG_MISMATCH; INVALID_TENSOR where G is needed and not recorded
+   * @param options of an inversion, which a revocation may need
+   * @throws RlsError LOG_MISMATCH; INVALID_TENSOR where G is needed and not recorded; as `LayerState.refresh` does
    */
-  async factorOf(segment: Segment, keys: Columns64, revision: number): Promise<RightFactor> {
+  async factorOf(segment: Segment, keys: Columns64, revision: number, options: RefreshOptions): Promise<RightFactor> {
     const { seq, sign } = segment;
     const state = this.#state;
     const recalled = this.#recall(segment, keys, revision);
@@ -62,7 +63,7 @@ export class Derivation {
       if (state.whole) await this.#checkRecord(seq, keys, g, r);
       return { g, r };
     }
-    const factor = recalled ?? (await this.#compute(seq, sign, keys));
+    const factor = recalled ?? (await this.#compute(seq, sign, keys, options));
     if (segment.g !== undefined) this.#compare(seq, segment.g.data, factor.g.data);
     return factor;
   }
@@ -75,13 +76,13 @@ export class Derivation {
     return isRecordOf(g.data, last.factor.g.data) ? last.factor : null;
   }
 
-  async #compute(seq: number, sign: Sign, keys: Columns64): Promise<RightFactor> {
+  async #compute(seq: number, sign: Sign, keys: Columns64, options: RefreshOptions): Promise<RightFactor> {
     if (!this.#state.whole)
       throw new RlsError('INVALID_TENSOR', `seq ${seq} has no G, which a state with a share of C needs`);
     const product = await this.#state.inverseTimes(keys);
     if (sign > 0) return rightFactor(this.#parts.linalg, keys, product, 1);
     try {
-      return (await factorOut(this.#parts, this.#state, keys, product)).factor;
+      return (await factorOut(this.#parts, this.#state, keys, product, options)).factor;
     } catch (error) {
       if (error instanceof RlsError && error.code === 'REVOKE_ILL_CONDITIONED')
         throw new RlsError('LOG_MISMATCH', `seq ${seq} takes out keys that are not in: ${error.message}`);

@@ -1,13 +1,46 @@
 import { invertSymmetric, type Panel, type SymmetricInverse } from '@errata/tensor';
-import { asRows } from './columns.js';
+import { anchorPanels, anchorSource, type InverseSource, roundedTo } from './anchor.js';
+import { addInto, asRows } from './columns.js';
 import { RlsError } from './errors.js';
-import { type InverseOptions, inversionOptions } from './inverse.js';
+import { type InverseCovariance, type InversionOptions, inversionOptions } from './inverse.js';
 import type { Columns64 } from './notation.js';
 import type { RlsParts } from './parts.js';
 import { keysOf, type Survivor } from './survivors.js';
 
-/** Columns whose products are added to a panel at once: bounds the copies. */
+/** Columns gone through at once where all of history is: bounds the copies. */
 const BLOCK = 512;
+
+/**
+ * All panels of A₀ in fp64, those that other shares hold too.
+ * @param source what A₀ was made of, for a share
+ * @throws RlsError INVALID_TENSOR for a share whose source is not known
+ */
+export async function allAnchorPanels(
+  { linalg }: RlsParts,
+  { a0, lambda }: InverseCovariance,
+  source: (() => Promise<InverseSource>) | undefined,
+): Promise<AsyncIterable<Panel>> {
+  if (a0.share.count === 1) return a0.panels();
+  if (source === undefined)
+    throw new RlsError('INVALID_TENSOR', 'a share of C can only be derived again with the source of A₀');
+  return anchorPanels(roundedTo(anchorSource(linalg, await source()), a0.precision), lambda);
+}
+
+/** A X from all of A₀ and the keys of columns. */
+export async function informationTimes(
+  { linalg }: RlsParts,
+  { a0 }: InverseCovariance,
+  columns: readonly Survivor[],
+  x: Columns64,
+): Promise<Columns64> {
+  const product = await a0.times(x);
+  for (let at = 0; at < columns.length; at += BLOCK) {
+    const keys = asRows(keysOf(columns.slice(at, at + BLOCK), x.length));
+    const along = linalg.matmul(asRows(x), keys, { transposeB: true });
+    addInto(product.data, linalg.matmul({ rows: x.count, columns: keys.rows, data: along }, keys));
+  }
+  return product;
+}
 
 /** into ← into + K_rows K_allᵀ for one lower panel. */
 function addProducts(parts: RlsParts, panel: Panel & { readonly data: Float64Array }, keys: Columns64): void {
@@ -33,7 +66,7 @@ export async function inverseOfInformation(
   dimension: number,
   a0: AsyncIterable<Panel>,
   columns: readonly Survivor[],
-  options: Pick<InverseOptions, 'scratch' | 'signal' | 'onProgress'> = {},
+  options: InversionOptions = {},
 ): Promise<SymmetricInverse> {
   const panels = a0[Symbol.asyncIterator]();
   const fill = async (firstRow: number) => {
@@ -45,5 +78,5 @@ export async function inverseOfInformation(
       addProducts(parts, panel, keysOf(columns.slice(at, at + BLOCK), dimension));
     return panel;
   };
-  return invertSymmetric(parts, { dimension, fill }, inversionOptions(options));
+  return invertSymmetric(parts, { dimension, fill }, inversionOptions(dimension, options));
 }

@@ -1,4 +1,6 @@
 import {
+  type InvertOptions,
+  inversionBytes,
   invertSymmetric,
   largestEigenvalue,
   largestEigenvalueAsync,
@@ -54,6 +56,8 @@ export interface InverseOptions {
   readonly share?: Share;
   /** Folder for the panels of the inverse while it is computed; d²/2 doubles in memory by default. */
   readonly scratch?: string;
+  /** Bytes that they may take in memory: the folder is used, if there is one, only where they need more. */
+  readonly memoryBytes?: number;
   readonly signal?: AbortSignal;
   onProgress?(done: number, total: number): void;
 }
@@ -206,7 +210,7 @@ async function tryInverse(attempt: Attempt): Promise<InverseCovariance | Failure
     const mean = (scale * traceOf(rounded, a0.panelRows)) / d + lambda * lambda;
     try {
       const fill = (firstRow: number, rows: number) => completePanel(rounded.panel(firstRow, rows), scale, lambda);
-      inverse = await invertSymmetric(parts, { dimension: d, fill }, inversionOptions(options));
+      inverse = await invertSymmetric(parts, { dimension: d, fill }, inversionOptions(d, options));
     } catch (error) {
       if (!(error instanceof TensorError) || error.code !== 'ILL_CONDITIONED') throw error;
       return { reason: `λ²I + μ²K₀K₀ᵀ cannot be inverted: ${error.message}`, lambdaMax, mean };
@@ -264,11 +268,25 @@ async function tryInverse(attempt: Attempt): Promise<InverseCovariance | Failure
   }
 }
 
-/** The options of an inversion that are those of the tensor engine. */
-export function inversionOptions(options: Pick<InverseOptions, 'scratch' | 'signal' | 'onProgress'>) {
-  const { scratch, signal, onProgress } = options;
+/** Where an inversion may put its panels, and who is told of it. */
+export type InversionOptions = Pick<InverseOptions, 'scratch' | 'memoryBytes' | 'signal' | 'onProgress'>;
+
+/**
+ * The options of an inversion that are those of the tensor engine.
+ * @throws TensorError OUT_OF_MEMORY where the panels need more than `memoryBytes` and there is no folder
+ */
+export function inversionOptions(dimension: number, options: InversionOptions): InvertOptions {
+  const { scratch, memoryBytes = Number.POSITIVE_INFINITY, signal, onProgress } = options;
+  const needed = inversionBytes(dimension);
+  const fits = needed <= memoryBytes;
+  if (!fits && scratch === undefined)
+    throw new TensorError(
+      'OUT_OF_MEMORY',
+      `an inversion of ${dimension} × ${dimension} needs ${needed} bytes, and ${memoryBytes} are left: allow more memory or a scratch folder`,
+    );
+  const onDisk = scratch !== undefined && (options.memoryBytes === undefined || !fits);
   return {
-    ...(scratch === undefined ? {} : { storage: { folder: scratch } }),
+    ...(onDisk ? { storage: { folder: scratch } } : {}),
     ...(signal === undefined ? {} : { signal }),
     ...(onProgress === undefined ? {} : { onProgress }),
   };

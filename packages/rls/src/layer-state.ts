@@ -1,10 +1,9 @@
 import type { Panel, Precision, SymmetricInverse } from '@errata/tensor';
-import { anchorPanels, anchorSource, roundedTo } from './anchor.js';
 import { DenseBase } from './base.js';
 import { addInto, asRows, checkColumns, checkSize, inner, norm, rowsOf, scaled, stacked, toDouble } from './columns.js';
 import { Derivation } from './derivation.js';
 import { RlsError } from './errors.js';
-import { inverseOfInformation } from './information.js';
+import { allAnchorPanels, informationTimes, inverseOfInformation } from './information.js';
 import type { InverseCovariance } from './inverse.js';
 import type { ColumnPosition, Columns, Columns64, RowRange, Segment, Update } from './notation.js';
 import { relativeDifference } from './panel-products.js';
@@ -37,15 +36,16 @@ import { weighed, weightRoots } from './weights.js';
 
 /** Batches between two looks at the deviation of C. */
 const CHECK_EVERY = 64;
-/** Columns gone through at once where all of them are: bounds the copies. */
-const BLOCK = 512;
+/** How much more than rounding alone C has to be off: one probe and the next differ by a factor of two. */
+const ABOVE_ROUNDING = 4;
 
 /**
  * State of one layer, or of a row range of it: W = W₀ + B Gᵀ and C = C₀ − G Σ Gᵀ, old columns folded into dense matrices.
  *
  * A state that holds all of C in fp64 derives G and R from the recorded keys: rebuilt from the log with the same fold
  * rank on the same engine it is bit for bit the lost one, and the fp32 of the log does not add up in C. The others take
- * the recorded G. One call at a time; after a failed `append`, `fold` or `refresh` only `truncate` and `dispose` work.
+ * the recorded G. One call at a time. One that is aborted, or finds no memory to invert in, leaves the state as it was;
+ * after an `append`, `fold` or `refresh` that failed while it wrote only `truncate` and `dispose` work.
  */
 export class LayerState {
   readonly inputs: number;
@@ -259,7 +259,7 @@ export class LayerState {
     const keys = keysOf(taken, this.inputs);
     const product = options.product ?? (await this.#wholeProduct(keys));
     this.#check('product', product, this.inputs, keys.count);
-    const { factor, without } = await factorOut(this.#parts, this, keys, product);
+    const { factor, without } = await factorOut(this.#parts, this, keys, product, options);
     if (options.product === undefined) this.#derivation.remember({ revision: this.#revision, keys, factor, sign: -1 });
     const b =
       without === null || options.residual !== undefined
@@ -287,10 +287,8 @@ export class LayerState {
       options.products === undefined
         ? await this.#wholeProduct(batch.keys)
         : this.#scaledProduct(options.products.applied, keys.count, batch.roots);
-    const out = await this.revoke(positions, {
-      ...(options.products === undefined ? {} : { product: options.products.revoked }),
-      ...(options.residual === undefined ? {} : { residual: options.residual }),
-    });
+    const { products, weights: _, ...rest } = options;
+    const out = await this.revoke(positions, products === undefined ? rest : { ...rest, product: products.revoked });
     if (out.b.length !== batch.residual.length)
       throw new RlsError(
         'INVALID_TENSOR',
@@ -308,9 +306,10 @@ export class LayerState {
 
   /**
    * Adds a recorded batch.
-   * @throws RlsError INVALID_TENSOR; LOG_MISMATCH when the record does not follow from this state
+   * @param options of an inversion, where C has to be derived again
+   * @throws RlsError INVALID_TENSOR; LOG_MISMATCH when the record does not follow from this state; as `refresh` does
    */
-  async append(segment: Segment): Promise<void> {
+  async append(segment: Segment, options: RefreshOptions = {}): Promise<void> {
     const { seq, sign } = segment;
     const { linalg } = this.#parts;
     const count = segment.keys.count;
@@ -318,7 +317,7 @@ export class LayerState {
     const b = this.#ownRows(`B of seq ${seq}`, segment.b, count);
     const keys = toDouble(segment.keys);
     if (segment.g !== undefined) this.#check(`G of seq ${seq}`, segment.g, this.inputs, count);
-    const { g, r } = await this.#derivation.factorOf(segment, keys, this.#revision);
+    const { g, r } = await this.#derivation.factorOf(segment, keys, this.#revision, options);
     const signed = linalg.matmul({ rows: count, columns: count, data: r }, asRows(toDouble(b)));
     const data = sign > 0 ? signed : signed.map((x) => -x);
     const residual: Columns64 = { length: this.heldRows, count, data };
@@ -342,16 +341,16 @@ export class LayerState {
         takes,
       },
       g,
+      options,
     );
   }
 
   /** Drops all batches after the first `count`: rollback. Beyond the last fold the kept ones are gone through again. */
-  async truncate(count: number): Promise<void> {
+  async truncate(count: number, options: RefreshOptions = {}): Promise<void> {
     if (count >= this.#segments.length && this.#failure === null) return;
     this.#revision++;
-    while (this.#segments.length > count)
-      for (const { from, column } of (this.#segments.pop() as DerivedSegment).takes) from.active[column] = true;
-    if (this.#base.segments > this.#segments.length || this.#failure !== null) return this.#replay();
+    while (this.#segments.length > count) this.#mark(this.#segments.pop() as DerivedSegment, true);
+    if (this.#base.segments > this.#segments.length || this.#failure !== null) return this.#replay(options);
     const unfolded = this.#segments.slice(this.#base.segments);
     this.#tail.truncate(unfolded.reduce((sum, s) => sum + s.g.count, 0));
     this.#trace = this.#base.trace;
@@ -372,16 +371,15 @@ export class LayerState {
   /**
    * C again from A₀ + Σ K Kᵀ in fp64.
    * @returns by how much the one before differed, relative (Frobenius); of the panels held
-   * @throws RlsError INVALID_TENSOR for a share whose source is not known; TensorError OUT_OF_MEMORY
+   * @throws RlsError INVALID_TENSOR for a share whose source is not known; TensorError OUT_OF_MEMORY; the signal's reason
    */
   async refresh(options: RefreshOptions = {}): Promise<{ deviation: number }> {
     this.#usable();
     const inverse = await this.freshInverse(options);
     try {
       const deviation = await relativeDifference(this.inversePanels(), inverse);
-      await this.#changing(async () => {
-        await this.#rebase(inverse);
-      });
+      options.signal?.throwIfAborted();
+      await this.#changing(() => this.#rebase(inverse));
       return { deviation };
     } finally {
       await inverse.dispose();
@@ -398,22 +396,8 @@ export class LayerState {
     const data = Float64Array.from({ length }, (_, i) => Math.cos(1 + i * i * 0.7));
     const x: Columns64 = { length, count: 1, data };
     const y = await this.#wholeProduct(x);
-    const z = await this.informationTimes(y);
+    const z = await informationTimes(this.#parts, this.inverse, this.columns(), y);
     return norm(addInto(z.data, data, -1)) / norm(data);
-  }
-
-  /** A X from A₀ and the keys. @throws RlsError INVALID_TENSOR where only a share of A₀ is held */
-  async informationTimes(x: Columns64): Promise<Columns64> {
-    this.#checkWhole();
-    const product = await this.inverse.a0.times(x);
-    const { linalg } = this.#parts;
-    const list = this.columns();
-    for (let at = 0; at < list.length; at += BLOCK) {
-      const keys = asRows(keysOf(list.slice(at, at + BLOCK), this.inputs));
-      const along = linalg.matmul(asRows(x), keys, { transposeB: true });
-      addInto(product.data, linalg.matmul({ rows: x.count, columns: keys.rows, data: along }, keys));
-    }
-    return product;
   }
 
   /**
@@ -423,24 +407,15 @@ export class LayerState {
    */
   async freshInverse(options: RefreshOptions = {}, without: readonly Survivor[] = []): Promise<SymmetricInverse> {
     const left = this.columns().filter((s) => !without.some((w) => w.from === s.from && w.column === s.column));
-    const { scratch } = this.#options;
-    const merged = scratch === undefined ? options : { scratch, ...options };
-    return inverseOfInformation(this.#parts, this.inputs, await this.#anchorPanels(), left, merged);
+    options.signal?.throwIfAborted();
+    const anchor = await allAnchorPanels(this.#parts, this.inverse, this.#options.source);
+    return inverseOfInformation(this.#parts, this.inputs, anchor, left, options);
   }
 
   dispose(): void {
     this.#segments.length = 0;
     this.#tail.truncate(0);
     this.#base.reset();
-  }
-
-  async #anchorPanels(): Promise<AsyncIterable<Panel>> {
-    const { a0, lambda } = this.inverse;
-    if (this.whole) return a0.panels();
-    const { source } = this.#options;
-    if (source === undefined)
-      throw new RlsError('INVALID_TENSOR', 'a share of C can only be derived again with the source of A₀');
-    return anchorPanels(roundedTo(anchorSource(this.#parts.linalg, await source()), a0.precision), lambda);
   }
 
   #weigh(keys: Columns, residual: Columns, weights?: readonly number[]) {
@@ -475,22 +450,22 @@ export class LayerState {
     return values;
   }
 
-  async #replay(): Promise<void> {
+  async #replay(options: RefreshOptions): Promise<void> {
     const kept = this.#segments.splice(0);
-    for (const { takes } of kept) for (const { from, column } of takes) from.active[column] = true;
+    for (const segment of kept) this.#mark(segment, true);
     this.#base.reset();
     this.#tail.truncate(0);
     this.#trace = this.inverse.trace;
     this.#failure = null;
     try {
       for (const segment of kept) {
-        const { g } = await this.#derivation.factorOf(segment, toDouble(segment.keys), this.#revision);
-        await this.#push(segment, g);
+        const { g } = await this.#derivation.factorOf(segment, toDouble(segment.keys), this.#revision, options);
+        await this.#push(segment, g, options);
       }
     } catch (error) {
       // What was not reached stays known, so that another attempt can go through all of it.
       for (const segment of kept.slice(this.#segments.length)) {
-        for (const { from, column } of segment.takes) from.active[column] = false;
+        this.#mark(segment, false);
         this.#segments.push(segment);
       }
       this.#failure = error instanceof Error ? error : new Error(String(error));
@@ -498,39 +473,56 @@ export class LayerState {
     }
   }
 
-  async #push(segment: DerivedSegment, g: Columns64): Promise<void> {
-    this.#revision++;
-    for (const { from, column } of segment.takes) from.active[column] = false;
+  async #push(segment: DerivedSegment, g: Columns64, options: RefreshOptions): Promise<void> {
+    this.#usable();
+    const { count } = this.#tail;
+    const trace = this.#trace;
+    this.#mark(segment, false);
     this.#segments.push(segment);
     this.#tail.push(g, toDouble(segment.b), segment.sign);
     this.#trace -= segment.sign * inner(g.data, g.data);
-    await this.#changing(() => this.#settle(segment));
-  }
-
-  async #settle(segment: DerivedSegment): Promise<void> {
-    const guard = guardOf(this, this.#options.refreshDeviation);
-    const derivable = this.whole || this.#options.source !== undefined;
-    const step = Math.max(...segment.rDiagonal.map((r) => Math.max(r * r, 1 / (r * r))));
-    const dropped = !(this.#trace * guard.traceDrop > this.#base.trace) || step > guard.stepDrop;
-    if (dropped && derivable) return this.#derivedAgain();
-    if (this.#tail.count >= this.foldRank) await this.#fold();
-    const due =
-      this.whole && this.#segments.length % CHECK_EVERY === 0 && guard.refreshDeviation < Number.POSITIVE_INFINITY;
-    if (due && (await this.measureDeviation()) > guard.refreshDeviation) await this.#derivedAgain();
-  }
-
-  async #derivedAgain(): Promise<void> {
-    const inverse = await this.freshInverse();
+    let fresh: SymmetricInverse | null = null;
     try {
-      await this.#rebase(inverse);
-    } finally {
-      await inverse.dispose();
+      if (await this.#drifted(segment)) fresh = await this.freshInverse(options);
+    } catch (error) {
+      // Only the tail has grown: without the batch it is the state from before.
+      this.#segments.pop();
+      this.#mark(segment, true);
+      this.#tail.truncate(count);
+      this.#trace = trace;
+      throw error;
     }
+    try {
+      await this.#changing(async () => {
+        if (fresh !== null) await this.#rebase(fresh);
+        else if (this.#tail.count >= this.foldRank) await this.#fold();
+      });
+    } finally {
+      await fresh?.dispose();
+    }
+  }
+
+  /** Whether what a batch took out is in the weights. */
+  #mark(segment: DerivedSegment, active: boolean): void {
+    this.#revision++;
+    for (const { from, column } of segment.takes) from.active[column] = active;
+  }
+
+  /** Whether C is to be derived again: it fell, or the last batch shrank it, by too much, or it is off. */
+  async #drifted(segment: DerivedSegment): Promise<boolean> {
+    const { traceDrop, stepDrop, refreshDeviation } = guardOf(this, this.#options.refreshDeviation);
+    const step = Math.max(...segment.rDiagonal.map((r) => Math.max(r * r, 1 / (r * r))));
+    if (!(this.#trace * traceDrop > this.#base.trace) || step > stepDrop)
+      return this.whole || this.#options.source !== undefined;
+    if (!this.whole || this.#segments.length % CHECK_EVERY !== 0) return false;
+    const limit = Math.max(refreshDeviation, ABOVE_ROUNDING * this.#base.storedDeviation);
+    return limit < Number.POSITIVE_INFINITY && (await this.measureDeviation()) > limit;
   }
 
   async #rebase(inverse: SymmetricInverse): Promise<void> {
     await this.#base.replace(this.#tail, inverse);
     this.#folded();
+    if (this.whole) this.#base.storedDeviation = await this.measureDeviation();
   }
 
   async #fold(): Promise<void> {

@@ -1,10 +1,11 @@
+import { TensorError } from '@errata/tensor';
 import { addInto, asRows } from './columns.js';
 import { RlsError } from './errors.js';
 import type { LayerState } from './layer-state.js';
 import type { Columns64 } from './notation.js';
 import { panelsTimes } from './panel-products.js';
 import type { RlsParts } from './parts.js';
-import { guardOf } from './state-options.js';
+import { guardOf, type RefreshOptions } from './state-options.js';
 import { baseResidualsOf, keysOf, matchKeys, type Survivor } from './survivors.js';
 import { factorFromOtherSide, leastEigenvalue, type RightFactor, rightFactor } from './update.js';
 
@@ -20,13 +21,16 @@ export interface Removal {
 /**
  * The factor that takes keys out of a state: by a downdate, or from C' where λ_min(T) is too small for one.
  * @param product C K
- * @throws RlsError REVOKE_ILL_CONDITIONED, LOG_MISMATCH when a key is not in the weights
+ * @param options of the inversion that gives C'
+ * @throws RlsError REVOKE_ILL_CONDITIONED, LOG_MISMATCH when a key is not in the weights; TensorError OUT_OF_MEMORY,
+ * DEVICE_LOST; the signal's reason when aborted
  */
 export async function factorOut(
   parts: RlsParts,
   state: LayerState,
   keys: Columns64,
   product: Columns64,
+  options: RefreshOptions = {},
 ): Promise<Removal> {
   const { linalg } = parts;
   const { revokeLimit } = guardOf(state);
@@ -42,7 +46,7 @@ export async function factorOut(
   // By key alone, as a reader of the log would: which of equal columns goes is the same to C.
   const taken = await matchKeys(state.segments, keys);
   try {
-    const inverse = await state.freshInverse({}, taken);
+    const inverse = await state.freshInverse(options, taken);
     try {
       const without = await panelsTimes(linalg, inverse, keys);
       return { factor: factorFromOtherSide(linalg, keys, without), without };
@@ -50,12 +54,20 @@ export async function factorOut(
       await inverse.dispose();
     }
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
+    if (!cannotBeInverted(error)) throw error;
     throw new RlsError(
       'REVOKE_ILL_CONDITIONED',
-      `λ_min(I − KᵀCK) of the ${keys.count} columns ${why}, and C without them is not to be had: ${message}; roll back to before them and apply the rest again`,
+      `λ_min(I − KᵀCK) of the ${keys.count} columns ${why}, and C without them is not to be had: ${error.message}; roll back to before them and apply the rest again`,
     );
   }
+}
+
+/** Whether there is no C' at all, or none to be had here; what else goes wrong may go well another time. */
+function cannotBeInverted(error: unknown): error is RlsError | TensorError {
+  return (
+    (error instanceof RlsError || error instanceof TensorError) &&
+    (error.code === 'ILL_CONDITIONED' || error.code === 'INVALID_TENSOR')
+  );
 }
 
 /** B = −(V − W'K) R of a removal, W' the weights without the columns, from what was put in: Σ (V − W₀K)ᵢ (kᵢᵀ C'K). */

@@ -93,4 +93,43 @@ describe('factored, dense and sharded', () => {
     expect(difference(finals[1].product, finals[0].product) / norm(finals[0].product)).toBeLessThan(tolerance);
     expect(difference(finals[1].delta, finals[0].delta) / norm(finals[0].delta)).toBeLessThan(tolerance);
   });
+
+  it.each<Precision>(['fp64', 'fp32'])('%s: a share takes columns out as a whole state does', async (precision) => {
+    // Two panels of different size.
+    const d = 540;
+    const dout = 12;
+    const u = 6;
+    const [parts] = engines;
+    const source = { lambda: 1, mu: 0.8, anchorKeys: random(d, d, 77) };
+    const inverse = await createInverse(parts, source, { precision: 'fp64' });
+    const whole = await createState(parts, inverse, { outputs: dout });
+    const shares: LayerState[] = [];
+    for (const index of [0, 1]) {
+      const part = await createInverse(parts, source, { precision, share: { index, count: 2 } });
+      shares.push(await createState(parts, part, { outputs: dout, source: async () => source }));
+    }
+    const product = async (x: Columns64): Promise<Columns64> => {
+      const data = new Float64Array(x.data.length);
+      for (const share of shares) for (const [i, v] of (await share.inverseTimes(x)).data.entries()) data[i] += v;
+      return { ...x, data };
+    };
+    for (const seq of [1, 2]) {
+      // So hard that a recorded G is too coarse for a downdate: λ_min(T) of about 1/500.
+      const [keys, residual] = [random(d, u, seq, 30), random(dout, u, seq + 9)];
+      await whole.append(recorded(seq, await whole.apply(keys, residual)));
+      const update = await shares[0].apply(keys, residual, { product: await product(keys) });
+      for (const share of shares) await share.append(recorded(seq, update));
+    }
+    const taken = [1, 2].map((seq) => ({ seq, column: 2 * seq }));
+    const expected = await whole.revoke(taken);
+    await whole.append(recorded(4, expected));
+    const out = await shares[0].revoke(taken, { product: await product(shares[0].keysOf(taken)) });
+    expect(out.stats.lambdaMin / expected.stats.lambdaMin).toBeCloseTo(1, 4);
+    for (const share of shares) {
+      await share.append(recorded(4, out));
+      const delta = await deltaOf(whole);
+      expect(difference(await deltaOf(share), delta) / norm(delta)).toBeLessThan(1e-5);
+    }
+    for (const owned of [...shares, whole]) owned.dispose();
+  });
 });

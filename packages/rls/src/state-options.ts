@@ -1,7 +1,7 @@
 import type { Precision } from '@errata/tensor';
 import type { InverseSource } from './anchor.js';
 import { RlsError } from './errors.js';
-import type { InverseOptions } from './inverse.js';
+import type { InversionOptions } from './inverse.js';
 import type { ColumnPosition, Columns64, RowRange } from './notation.js';
 import type { StartingDelta } from './starting-delta.js';
 
@@ -12,7 +12,7 @@ import type { StartingDelta } from './starting-delta.js';
 export const REVOKE_LIMIT = 1e-3;
 /**
  * The same for a share of C. It goes by the recorded G, rounded to fp32, whatever the precision of C: taking out a column
- * moves W by about 4e-9/λ_min(T)² of its norm, 1e-5 at this limit for some ten columns.
+ * or a few moves W by some 1e-9/λ_min(T)² of its norm, which is 3e-6 here and was 4e-4 at 1.5e-3.
  */
 const SHARE_REVOKE_LIMIT = 2e-2;
 
@@ -29,14 +29,13 @@ export interface StateOptions {
   /** Where W starts when the anchor's values are given. */
   readonly anchor?: StartingDelta;
   /**
-   * Deviation at which C is derived again from the keys; looked at every 64 batches. By default 1e-6 where C is fp64 and
-   * never where it is fp32: d³ operations in the middle of a batch are for the owner of a large layer to time.
+   * Deviation at which C is derived again from the keys, d³ operations; looked at every 64 batches where all of C is held.
+   * By default 1e-6 where C is fp64 and 3e-5 where it is fp32, which is when W is about 1e-5 off
+   * (`tools/long-stream.mjs`). What rounding to fp32 leaves right afterwards does not count.
    */
   readonly refreshDeviation?: number;
   /** What A₀ was made of, for a share of C: to derive it again takes all of A₀. */
   readonly source?: () => Promise<InverseSource>;
-  /** Folder for panels while C is derived again; memory by default. */
-  readonly scratch?: string;
 }
 
 /** Products that a caller who holds only a share of C has summed over all shares. */
@@ -47,14 +46,14 @@ export interface ApplyOptions {
   readonly product?: Columns64;
 }
 
-export interface RevokeOptions {
+export interface RevokeOptions extends RefreshOptions {
   /** C K of the columns' keys. */
   readonly product?: Columns64;
   /** V − W K of the columns, where more rows than those held are wanted. */
   readonly residual?: Columns64;
 }
 
-export interface SupersedeOptions {
+export interface SupersedeOptions extends RefreshOptions {
   readonly weights?: readonly number[];
   /** C K of the columns taken out, and of those put in. */
   readonly products?: { readonly revoked: Columns64; readonly applied: Columns64 };
@@ -62,7 +61,8 @@ export interface SupersedeOptions {
   readonly residual?: Columns64;
 }
 
-export type RefreshOptions = Pick<InverseOptions, 'scratch' | 'signal' | 'onProgress'>;
+/** Where C may be derived again, should it be needed, and who may stop that: the state is then as it was. */
+export type RefreshOptions = InversionOptions;
 
 /** What is watched at a precision of C. */
 export interface Guard {
@@ -84,7 +84,7 @@ const guards: Record<Precision, Guard> = {
     stepDrop: Number.POSITIVE_INFINITY,
     revokeLimit: 1e-2,
     logTolerance: 2e-2,
-    refreshDeviation: Number.POSITIVE_INFINITY,
+    refreshDeviation: 3e-5,
   },
 };
 

@@ -1,4 +1,5 @@
 import { addInto, inner, norm } from './columns.js';
+import { informationTimes } from './information.js';
 import { fixedStart, lanczosSpectrum } from './lanczos.js';
 import type { LayerState } from './layer-state.js';
 import type { Columns64 } from './notation.js';
@@ -123,7 +124,7 @@ export async function measureState(parts: RlsParts, state: LayerState): Promise<
     rank === 0 || !state.whole
       ? inverse.condition
       : (await largest(inputs, (x) => state.inverseTimes(x))) *
-        (await largest(inputs, (x) => state.informationTimes(x)));
+        (await largest(inputs, (x) => informationTimes(parts, state.inverse, state.columns(), x)));
   return {
     ...spectrum,
     deltaBound,

@@ -30,7 +30,7 @@ export function rightFactor(linalg: LinearAlgebra, keys: Columns64, f: Columns64
     const g = linalg.solveLower(r, f.data, u, f.length);
     return { g: { length: f.length, count: u, data: g }, r };
   } catch (error) {
-    if (!(error instanceof TensorError)) throw error;
+    if (!(error instanceof TensorError) || error.code !== 'ILL_CONDITIONED') throw error;
     throw new RlsError('ILL_CONDITIONED', `I ${sign > 0 ? '+' : '−'} KᵀCK: ${error.message}`);
   }
 }

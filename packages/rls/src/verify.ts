@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { LinearAlgebra, SymmetricInverse } from '@errata/tensor';
 import { addInto, asRows, inner, norm, rowsOf, toDouble } from './columns.js';
 import type { InverseCovariance } from './inverse.js';
@@ -5,6 +6,7 @@ import type { LayerState } from './layer-state.js';
 import type { Columns64 } from './notation.js';
 import { panelsTimes, relativeDifference, squareOf } from './panel-products.js';
 import type { RlsParts } from './parts.js';
+import type { RefreshOptions } from './state-options.js';
 import { baseResidualsOf, keysOf } from './survivors.js';
 
 /** The state that the objective itself gives for a set of columns. */
@@ -53,14 +55,20 @@ const BLOCK = 256;
  * d³ operations, no square matrix. With nothing left in the weights the error of W − W₀ is relative to what was put in
  * and taken out again. Of a part of a layer only the part is verified.
  *
- * @throws RlsError INVALID_TENSOR for a share of C whose source is not known
+ * @param options of the inversion; the signal is looked at throughout
+ * @throws RlsError INVALID_TENSOR for a share of C whose source is not known; TensorError OUT_OF_MEMORY; the signal's
+ * reason when aborted
  */
-export async function verifyState(parts: RlsParts, state: LayerState): Promise<Verification> {
-  const fresh = await state.freshInverse();
+export async function verifyState(
+  parts: RlsParts,
+  state: LayerState,
+  options: RefreshOptions = {},
+): Promise<Verification> {
+  const fresh = await state.freshInverse(options);
   try {
     const columns = state.columns();
     return {
-      weightError: await weightError(parts, state, fresh, columns.length === 0),
+      weightError: await weightError(parts, state, fresh, columns.length === 0, options.signal),
       covarianceError: await relativeDifference(state.inversePanels(), fresh),
       survivingColumns: columns.length,
     };
@@ -74,10 +82,14 @@ async function weightError(
   state: LayerState,
   fresh: SymmetricInverse,
   empty: boolean,
+  signal: AbortSignal | undefined,
 ): Promise<number> {
   let difference = 0;
   let size = 0;
   for (let from = 0; from < state.heldRows; from += BLOCK) {
+    // Gives an abort a turn to come in.
+    await setImmediate();
+    signal?.throwIfAborted();
     const to = Math.min(from + BLOCK, state.heldRows);
     const expected = await expectedRows(parts, state, fresh, from, to);
     const recorded = recordedRows(parts.linalg, state, from, to);

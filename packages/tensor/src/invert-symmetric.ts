@@ -24,6 +24,14 @@ export interface SymmetricInverse {
   dispose(): Promise<void>;
 }
 
+/** Bytes of the panels of an inversion: d²/2 doubles and the half of the diagonal tiles. */
+export function inversionBytes(dimension: number): number {
+  return heldPanels(dimension).reduce(
+    (sum, { rows, columns }) => sum + rows * columns * Float64Array.BYTES_PER_ELEMENT,
+    0,
+  );
+}
+
 /** Puts a tile at a column of the panel, or subtracts it from what is there. */
 function put(data: Float64Array, place: PanelPlace, column: number, tile: Float64Array, mode: 'subtract' | 'replace') {
   const width = tile.length / place.rows;

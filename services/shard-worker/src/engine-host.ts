@@ -8,6 +8,7 @@ import {
   type InverseCovariance,
   type LayerState,
   measureState,
+  type RefreshOptions,
   RlsError,
   type RlsParts,
   type Update,
@@ -61,10 +62,9 @@ export class EngineHost implements EngineJobs {
   async openState({ state: number, inverse, ...shape }: Parameters<EngineJobs['openState']>[0]): Promise<StateReport> {
     const open = this.#inverses.get(inverse);
     if (open === undefined) throw gone('inverse', inverse);
-    const { covariance, scratch } = open.input;
+    const { covariance } = open.input;
     const state = await createState(this.#parts, open.inverse, {
       ...shape,
-      ...(scratch !== null && { scratch }),
       source: async () => ({ ...sourceOf(open.input), moment: await this.readMoment(covariance) }),
     });
     this.#states.set(number, state);
@@ -77,56 +77,60 @@ export class EngineHost implements EngineJobs {
   }
 
   async append({ batches, ...input }: Parameters<EngineJobs['append']>[0], signal: AbortSignal): Promise<StateReport> {
-    const state = await this.#at(input);
+    const { state, inversion } = await this.#at(input, signal);
     for (const batch of batches) {
       signal.throwIfAborted();
-      await state.append(batch);
+      await state.append(batch, inversion);
       // Lets an abort come through.
       await setImmediate();
     }
     return reportOf(state);
   }
 
-  async product({ keys, ...input }: Parameters<EngineJobs['product']>[0]) {
-    const state = await this.#at(input);
+  async product({ keys, ...input }: Parameters<EngineJobs['product']>[0], signal: AbortSignal) {
+    const { state } = await this.#at(input, signal);
     if ('data' in keys) return { product: await state.inverseTimes(keys), residual: null };
     const product = await state.inverseTimes(state.keysOf(keys));
     return { product, residual: await state.residualOf(keys) };
   }
 
-  async apply({ keys, residual, weights, product, ...input }: Parameters<EngineJobs['apply']>[0]) {
-    const state = await this.#at(input);
+  async apply(
+    { keys, residual, weights, product, ...input }: Parameters<EngineJobs['apply']>[0],
+    signal: AbortSignal,
+  ): Promise<UpdateOutput> {
+    const { state } = await this.#at(input, signal);
     return timed(() => state.apply(keys, residual, { ...(weights && { weights }), ...(product && { product }) }));
   }
 
-  async revoke({ positions, given, ...input }: Parameters<EngineJobs['revoke']>[0]) {
-    const state = await this.#at(input);
-    return timed(() => state.revoke(positions, given ?? {}));
+  async revoke({ positions, given, ...input }: Parameters<EngineJobs['revoke']>[0], signal: AbortSignal) {
+    const { state, inversion } = await this.#at(input, signal);
+    return timed(() => state.revoke(positions, { ...given, ...inversion }));
   }
 
-  async stats(input: StateInput) {
-    const state = await this.#at(input);
+  async stats(input: StateInput, signal: AbortSignal) {
+    const { state } = await this.#at(input, signal);
     return { ...(await measureState(this.#parts, state)), ...reportOf(state) };
   }
 
-  async verify(input: StateInput) {
-    return verifyState(this.#parts, await this.#at(input));
+  async verify(input: StateInput, signal: AbortSignal) {
+    const { state, inversion } = await this.#at(input, signal);
+    return verifyState(this.#parts, state, inversion);
   }
 
   async refresh(input: StateInput, signal: AbortSignal) {
-    const state = await this.#at(input);
-    const { deviation } = await state.refresh({ signal });
+    const { state, inversion } = await this.#at(input, signal);
+    const { deviation } = await state.refresh(inversion);
     return { ...reportOf(state), found: deviation };
   }
 
-  async fold(input: StateInput): Promise<StateReport> {
-    const state = await this.#at(input);
+  async fold(input: StateInput, signal: AbortSignal): Promise<StateReport> {
+    const { state } = await this.#at(input, signal);
     await state.fold();
     return reportOf(state);
   }
 
-  async delta(input: StateInput) {
-    const state = await this.#at(input);
+  async delta(input: StateInput, signal: AbortSignal) {
+    const { state } = await this.#at(input, signal);
     const { start, end } = state.rows;
     const rows = end - start;
     const columns = state.inputs;
@@ -140,14 +144,19 @@ export class EngineHost implements EngineJobs {
     return { rows, columns, data };
   }
 
-  async #at({ state: number, segments }: StateInput): Promise<LayerState> {
+  /** The state that is meant, and how it may invert. */
+  async #at(
+    { state: number, segments, room: { memoryBytes, scratch } }: StateInput,
+    signal: AbortSignal,
+  ): Promise<{ readonly state: LayerState; readonly inversion: RefreshOptions }> {
+    const inversion = { memoryBytes, signal, ...(scratch !== null && { scratch }) };
     const state = this.#states.get(number);
     if (state === undefined) throw gone('state', number);
     if (state.segments.length < segments)
       throw new RlsError('LOG_MISMATCH', `the state has ${state.segments.length} of ${segments} batches`);
     // Also what a job that failed half-way left behind.
-    await state.truncate(segments);
-    return state;
+    await state.truncate(segments, inversion);
+    return { state, inversion };
   }
 }
 

@@ -48,10 +48,20 @@ export interface InverseReport {
   readonly bytes: number;
 }
 
+/** Where an inversion may put its panels. */
+export interface InversionRoom {
+  /** Bytes left in memory. */
+  readonly memoryBytes: number;
+  /** Folder for what does not fit; null for none. */
+  readonly scratch: string | null;
+}
+
 /** A state, and how many of its first segments are the ones meant: those after them are dropped first. */
 export interface StateInput {
   readonly state: number;
   readonly segments: number;
+  /** Any job on a state may have to derive C again. */
+  readonly room: InversionRoom;
 }
 
 export interface StateReport {

@@ -22,7 +22,9 @@ const tensorCodes = {
 export function asErrataError(error: unknown, subject: string): ErrataError {
   if (error instanceof RlsError)
     return new ErrataError(rlsCodes[error.code], `${subject}: ${error.message}`, { cause: error });
-  if (error instanceof TensorError)
-    return new ErrataError(tensorCodes[error.code], `${subject}: ${error.message}`, { cause: error });
+  if (error instanceof TensorError) {
+    const settings = error.code === 'OUT_OF_MEMORY' ? ' (SHARD_MEMORY_BYTES, SHARD_SCRATCH_DIR, rowShards)' : '';
+    return new ErrataError(tensorCodes[error.code], `${subject}: ${error.message}${settings}`, { cause: error });
+  }
   return toErrataError(error);
 }

@@ -1,5 +1,5 @@
 import type { EditorConfig } from '@errata/contracts';
-import { panelRowsOf, type Share } from '@errata/tensor';
+import { inversionBytes, panelRowsOf, type Share } from '@errata/tensor';
 
 /** Above this dimension C is kept in fp32 unless the configuration or its conditioning demands fp64. */
 const FP64_DIMENSION = 4096;
@@ -25,12 +25,17 @@ export interface InverseNeed {
   readonly panels: number;
 }
 
+/** What deriving C of a share again takes besides, in memory: its panels and, where there are several shares, the moment. */
+export function refreshNeed(dimension: number, share: Share): number {
+  return inversionBytes(dimension) + (share.count > 1 ? 4 * dimension ** 2 : 0);
+}
+
 export function inverseNeed(dimension: number, config: EditorConfig, share: Share): InverseNeed {
   const precision = config.precision ?? 'auto';
   const double = precision === 'fp64' || (precision === 'auto' && dimension <= FP64_DIMENSION);
   return {
     resident: 2 * panelBytes(dimension, double ? 8 : 4, share),
     making: 4 * dimension ** 2,
-    panels: panelBytes(dimension, 8, { index: 0, count: 1 }),
+    panels: inversionBytes(dimension),
   };
 }

@@ -109,7 +109,7 @@ export function queryMethods(
         const answers = await everywhere(
           request,
           context,
-          (shard, signal) => engine.run('verify', shard.input, { signal }),
+          (shard, signal) => shards.inverting(shard, () => engine.run('verify', shard.input, { signal })),
           (worker, query, limits) => worker.verify(query, limits),
         );
         return {
@@ -128,8 +128,8 @@ export function queryMethods(
           request,
           context,
           async (shard, signal) => {
-            const { found } = shard.noted(await engine.run('refresh', shard.input, { signal }));
-            return { deviation: found, seconds: 0 };
+            const report = await shards.inverting(shard, () => engine.run('refresh', shard.input, { signal }));
+            return { deviation: shard.noted(report).found, seconds: 0 };
           },
           (worker, query, limits) => worker.refresh(query, limits),
         );

@@ -8,6 +8,9 @@ import { MemoryLog } from './testing/memory-log.js';
 // Large enough for a C₀ that takes many times as long as a health check.
 const wide = { inputs: 1200, outputs: 8 };
 
+/** For layers so small that the time goes into starting an engine. */
+const small = { engine: 'wasm' } as const;
+
 let bench: Bench | undefined;
 
 afterEach(async () => {
@@ -25,7 +28,7 @@ async function queueOf(length: number): Promise<void> {
 
 describe('memory', () => {
   it('shares an inverse covariance, is bounded, and what was dropped comes back right', async () => {
-    bench = await startBench();
+    bench = await startBench(new MemoryLog(), small);
     const first = await history(bench);
     const query = (streamId: string) => ({ state: at(streamId, 3), layer });
     const expected = await bench.client.materialize(query(first), limits);
@@ -38,7 +41,7 @@ describe('memory', () => {
     await bench.stop();
     // Too little for two shards, enough for one and for making its inverse.
     const memoryBytes = Math.ceil(1.3 * needed);
-    bench = await startBench(log, { memoryBytes });
+    bench = await startBench(log, { ...small, memoryBytes });
     for (const streamId of [first, second, first]) {
       await bench.client.materialize(query(streamId), limits);
       expect(bench.worker.shards.bytes).toBeLessThanOrEqual(memoryBytes);
@@ -48,7 +51,7 @@ describe('memory', () => {
   });
 
   it('refuses a layer that does not fit even alone', async () => {
-    bench = await startBench(new MemoryLog({ inputs: 600, outputs: 6 }), { memoryBytes: 2_000_000 });
+    bench = await startBench(new MemoryLog({ inputs: 600, outputs: 6 }), { ...small, memoryBytes: 2_000_000 });
     const reads: string[] = [];
     const read = bench.log.readCovariance.bind(bench.log);
     bench.log.readCovariance = (id) => {
@@ -69,7 +72,7 @@ describe('memory', () => {
 
 describe('calls at the same time', () => {
   it('serves them on one shard and on different states', async () => {
-    bench = await startBench();
+    bench = await startBench(new MemoryLog(), small);
     const { client } = bench;
     const streamId = await history(bench);
     const seqs = [3, 0, 2, 1, 3, 2, 0, 1];
@@ -78,7 +81,7 @@ describe('calls at the same time', () => {
   });
 
   it('leaves a call whose deadline has passed while it waited', async () => {
-    bench = await startBench();
+    bench = await startBench(new MemoryLog(), small);
     const { log, client } = bench;
     const streamId = await history(bench);
     const read = log.readEntries.bind(log);

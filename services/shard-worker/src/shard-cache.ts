@@ -1,10 +1,11 @@
 import { ErrataError } from '@errata/contracts';
 import type { StateRef } from '@errata/rpc';
 import type { Store } from '@errata/store';
-import type { Share } from '@errata/tensor';
+import { type Share, TensorError } from '@errata/tensor';
 import type { EngineClient } from './engine-client.js';
 import { asErrataError } from './errors.js';
 import { InverseCache } from './inverse-cache.js';
+import { refreshNeed } from './memory.js';
 import type { ShardMetrics } from './metrics.js';
 import { Shard } from './shard.js';
 import { SharedWork } from './shared-work.js';
@@ -91,7 +92,7 @@ export class ShardCache {
       return await shard.mutex.run(signal, async () => {
         waited();
         const caughtUp = metrics.catchUpSeconds.startTimer();
-        const { read } = await shard.catchUp(state, signal);
+        const { read } = await this.inverting(shard, () => shard.catchUp(state, signal));
         caughtUp();
         metrics.entriesRead.inc(read);
         this.#checkFits(shard.parts.inverse.bytes + shard.report.bytes, 'it');
@@ -103,6 +104,22 @@ export class ShardCache {
     } finally {
       if (held !== undefined) held.users--;
       this.#shrink(memoryBytes);
+    }
+  }
+
+  /**
+   * Does what may need an inversion for a shard: where there is no room for it, once more when idle shards have given way.
+   * @param work leaves the state as it was when it finds no room
+   */
+  async inverting<Result>({ parts }: Shard, work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof TensorError) || error.code !== 'OUT_OF_MEMORY') throw error;
+      const before = this.bytes;
+      this.#shrink(this.parts.memoryBytes - refreshNeed(parts.inputs, parts.share));
+      if (this.bytes === before) throw error;
+      return work();
     }
   }
 
@@ -166,8 +183,11 @@ export class ShardCache {
       const { batchSize } = config;
       const opened = await engine.run('openState', { state, inverse, outputs, rows, batch: batchSize }, { signal });
       const inputs = covariance.dimension;
+      const { memoryBytes, scratch } = this.parts;
+      const moment = refreshNeed(inputs, share) - refreshNeed(inputs, { index: 0, count: 1 });
+      const room = () => ({ memoryBytes: Math.max(0, memoryBytes - this.bytes - moment), scratch });
       const shard = new Shard(
-        { streamId, layer, share, inputs, outputs, batchSize, inverse: report, state, engine, store },
+        { streamId, layer, share, inputs, outputs, batchSize, inverse: report, state, engine, store, room },
         opened,
       );
       return { shard, releaseInverse: release, users: 0 };

@@ -4,7 +4,7 @@ import type { StateRef } from '@errata/rpc';
 import type { Matrix, Store, StoredLogEntry } from '@errata/store';
 import type { Share } from '@errata/tensor';
 import type { EngineClient } from './engine-client.js';
-import type { InverseReport, StateInput, StateReport } from './engine-protocol.js';
+import type { InverseReport, InversionRoom, StateInput, StateReport } from './engine-protocol.js';
 import { Mutex } from './mutex.js';
 
 /** Most entries read from the log at once: lets a cancelled request stop between reads. */
@@ -48,6 +48,8 @@ export interface ShardParts {
   readonly state: number;
   readonly engine: EngineClient;
   readonly store: Pick<Store, 'lineage' | 'readEntries'>;
+  /** What an inversion may take now. */
+  room(): InversionRoom;
 }
 
 /** One share of one layer of one stream: a state in the engine thread, and which batches of the log are in it. */
@@ -71,7 +73,8 @@ export class Shard {
 
   /** Names the state as it is now in a job. */
   get input(): StateInput {
-    return { state: this.parts.state, segments: this.#applied.length };
+    const { state, room } = this.parts;
+    return { state, segments: this.#applied.length, room: room() };
   }
 
   /** Takes note of what a job found of the state. */
@@ -82,7 +85,8 @@ export class Shard {
 
   /**
    * Brings the state to the one a request names: drops the batches that are not in it, reads those that are missing.
-   * @throws ErrataError UNKNOWN_POSITION, SEQUENCE_GAP, LOG_CORRUPT and the store's; RlsError LOG_MISMATCH
+   * @throws ErrataError UNKNOWN_POSITION, SEQUENCE_GAP, LOG_CORRUPT and the store's; RlsError LOG_MISMATCH; TensorError
+   * OUT_OF_MEMORY where an inversion finds no room: called again it goes on where it stopped
    */
   async catchUp(target: StateRef, signal: AbortSignal): Promise<CatchUp> {
     const { layer, inputs, outputs, batchSize, engine } = this.parts;

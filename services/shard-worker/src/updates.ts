@@ -21,7 +21,7 @@ import {
   tensorChunks,
 } from '@errata/rpc';
 import type { Share } from '@errata/tensor';
-import type { UpdateOutput } from './engine-protocol.js';
+import type { JobInput, UpdateOutput } from './engine-protocol.js';
 import { stateOf, type Timed } from './requests.js';
 import type { ServiceParts } from './service.js';
 import type { Shard } from './shard.js';
@@ -91,8 +91,11 @@ export function updateMethods(
     return writeAt(request, shareOf({ peers: request.peers }), context, async (shard) => {
       const positions = request.columns;
       const { outputs } = shard.parts;
-      if (request.peers.length === 0)
-        return engine.run('revoke', { ...shard.input, positions, given: null }, { signal: context.signal });
+      const compute = (given: JobInput<'revoke'>['given']) =>
+        shards.inverting(shard, () =>
+          engine.run('revoke', { ...shard.input, positions, given }, { signal: context.signal }),
+        );
+      if (request.peers.length === 0) return compute(null);
       const { state, layer, epoch } = request;
       const { own, parts } = await together(
         peers,
@@ -112,8 +115,7 @@ export function updateMethods(
           residuals.filter((residual) => residual !== null),
         ),
       };
-      const input = { ...shard.input, positions, given };
-      return engine.run('revoke', input, { signal: context.signal, transfer: true });
+      return compute(given);
     });
   };
 

@@ -1,3 +1,4 @@
+import { ErrataError } from '@errata/contracts';
 import { type RunningServer, ShardServiceService, serve } from '@errata/rpc';
 import type { Registry } from 'prom-client';
 import { EngineClient, type EngineClientOptions } from './engine-client.js';
@@ -64,6 +65,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     };
   } catch (error) {
     await engine.close();
-    throw error;
+    // Why the thread ended, where it could not begin.
+    throw error instanceof ErrataError && error.cause instanceof Error ? error.cause : error;
   }
 }

@@ -7,11 +7,11 @@ import { amortised, flatness, median, middleOf, periodMeans } from './statistics
 test('the floor counts the symmetric algorithm and takes the slower of arithmetic and memory', () => {
   const shape = { dIn: 1000, dOut: 500, batch: 10, bytesPerElement: 4, foldPeriod: 2 } as const;
   const floor = stepFloor(shape, { matmulFlops: 1e9, copyBytes: 1e9 });
-  // 2d²u + d²u + 2·d·dₒ·u
-  expect(floor.flops).toBe(20e6 + 10e6 + 10e6);
-  // Packed C read once, and half of (C and Δ read and written).
-  expect(floor.bytes).toBe(4 * (500_500 + (2 * (500_500 + 500_000)) / 2));
-  expect(floor.computeMs).toBeCloseTo(40, 9);
+  // 2d²u + d²u + 2 · 2·d·dₒ·u
+  expect(floor.flops).toBe(20e6 + 10e6 + 20e6);
+  // Packed C and Δ read once, and half of both read and written.
+  expect(floor.bytes).toBe(4 * (1_000_500 + (2 * 1_000_500) / 2));
+  expect(floor.computeMs).toBeCloseTo(50, 9);
   expect(floor.floorMs).toBe(floor.computeMs);
   expect(stepFloor(shape, { matmulFlops: 1e12, copyBytes: 1e9 }).floorMs).toBe(floor.memoryMs);
   expect(stepFloor({ ...shape, bytesPerElement: 8 }, { matmulFlops: 1e9, copyBytes: 1e9 }).bytes).toBe(2 * floor.bytes);

@@ -15,7 +15,6 @@ import { grainRows } from './limits.js';
 import { product } from './products.js';
 import { type Grain, RowStore } from './row-store.js';
 import { update } from './updates.js';
-import { checkSingle } from './vectors.js';
 
 function grainsOf(dimension: number, held: readonly PanelPlace[]): readonly Grain[] {
   const panelRows = panelRowsOf(dimension);
@@ -80,9 +79,8 @@ export async function gpuSymmetric(gpu: Gpu, spec: SymmetricSpec): Promise<Symme
   try {
     for (const place of places) {
       const panel = await spec.fill(place.firstRow, place.rows);
-      checkPanel(panel, place);
+      checkPanel(panel, place, 'fp32');
       const data = new Float32Array(panel.data);
-      checkSingle(data);
       mirrorDiagonal(data, place);
       await gpu.run(() => store.write(place.firstRow, place.columns, data));
     }

@@ -38,7 +38,7 @@ export interface Bench {
 /** Starts a worker; several may share a log. */
 export async function startBench(
   log: MemoryLog = new MemoryLog(),
-  options: Partial<Pick<WorkerOptions, 'memoryBytes' | 'startThread' | 'scratch' | 'engine'>> = {},
+  options: Partial<Pick<WorkerOptions, 'memoryBytes' | 'startThread' | 'scratch' | 'engine' | 'onCrash'>> = {},
 ): Promise<Bench> {
   const registry = new Registry();
   const worker = await startWorker({
