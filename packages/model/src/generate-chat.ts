@@ -1,4 +1,4 @@
-import { Template } from '@huggingface/jinja';
+import { chatPrompt } from './chat-template.js';
 import { ModelError } from './errors.js';
 import { checkLength, checkTokens } from './prompt.js';
 import type { Model } from './types.js';
@@ -21,28 +21,11 @@ export function chatIds(model: Model, messages: readonly ChatMessage[]): number[
       'NO_CHAT_TEMPLATE',
       `${model.config.name} has no chat template: give it a text to continue instead of messages`,
     );
-  const text = render(model.chatTemplate, messages);
+  const text = chatPrompt(model.chatTemplate, messages, { addGenerationPrompt: true, bosToken: '', eosToken: '' });
   checkLength(model, text);
   const ids = model.tokenizer.ids(text);
   if (ids.length === 0) throw new ModelError('EMPTY_TOKENS', 'the messages come to an empty prompt');
   const withSink = ids[0] === model.sinkId ? ids : [model.sinkId, ...ids];
   checkTokens(model, withSink.length, text);
   return withSink;
-}
-
-function render(template: string, messages: readonly ChatMessage[]): string {
-  try {
-    const plain = messages.map(({ role, content }) => ({ role, content }));
-    return new Template(template).render({
-      messages: plain,
-      add_generation_prompt: true,
-      bos_token: '',
-      eos_token: '',
-    });
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new ModelError('CHAT_REFUSED', `the chat template of the model does not take these messages: ${reason}`, {
-      cause,
-    });
-  }
 }

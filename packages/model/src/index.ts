@@ -24,5 +24,13 @@ export { checkLength, checkTokens, continuationIds, promptIds } from './prompt.j
 export type { LogProbabilities, LogProbability, Sampling } from './sampling.js';
 export { perplexity, type RunState, type Score, scoreContinuations } from './score.js';
 export { type SecondMoments, secondMoments } from './second-moment.js';
-export { type Encoding, Tokenizer, type TokenizerSource, tokenizerFromGguf } from './tokenizer.js';
+export {
+  ByteLevelTokenizer,
+  type Encoding,
+  sinkOf,
+  type Tokenizer,
+  type TokenizerSource,
+  tokenizerFor,
+  tokenizerFromGguf,
+} from './tokenizer.js';
 export type { Deltas, KeyValues, LayerDelta, LayerWeights, Model, ModelWeights, Pause, Tensor, Tf } from './types.js';

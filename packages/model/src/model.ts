@@ -1,9 +1,8 @@
 import type { Engine } from '@errata/tensor';
 import { configFromGguf } from './config.js';
-import { ModelError } from './errors.js';
 import { openGguf } from './gguf.js';
 import { modelHash } from './model-hash.js';
-import { tokenizerFromGguf } from './tokenizer.js';
+import { sinkOf, tokenizerFromGguf } from './tokenizer.js';
 import type { Model, Pause } from './types.js';
 import { loadWeights } from './weights.js';
 
@@ -16,15 +15,11 @@ export async function loadModel(options: { engine: Engine; path: string; pause?:
   const file = await openGguf(path);
   const config = configFromGguf(file);
   const tokenizer = tokenizerFromGguf(file);
-  const [sinkId] = tokenizer.ids('<|endoftext|>');
-  const bos = file.metadata.get('tokenizer.ggml.bos_token_id');
-  const sink = tokenizer.ids('<|endoftext|>').length === 1 ? sinkId : bos;
-  if (typeof sink !== 'number')
-    throw new ModelError('FILE_MALFORMED', `${path} has neither <|endoftext|> nor a beginning-of-text token`);
+  const sinkId = sinkOf(tokenizer, path);
   const [id, weights] = await Promise.all([modelHash(path), loadWeights(engine, file, config, options.pause)]);
   const template = file.metadata.get('tokenizer.chat_template');
   const chatTemplate = typeof template === 'string' ? template : null;
-  return { id, engine, config, tokenizer, weights, sinkId: sink, chatTemplate };
+  return { id, engine, config, tokenizer, weights, sinkId, chatTemplate };
 }
 
 /** Frees the weights. */

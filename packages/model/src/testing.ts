@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import type { Engine } from '@errata/tensor';
 import { byteToChar } from './byte-alphabet.js';
 import type { ModelConfig } from './config.js';
-import { Tokenizer } from './tokenizer.js';
+import { ByteLevelTokenizer, type Tokenizer } from './tokenizer.js';
 import type { Model, Tensor } from './types.js';
 
 /** The weight file that tests run on, or '' where the set-up has not provided one (the tests then say so and skip). */
@@ -38,7 +38,7 @@ const tinyConfig: ModelConfig = {
 /** A tokenizer whose tokens are bytes, after the sink and an end token. */
 export function byteTokenizer(): Tokenizer {
   const tokens = ['<|endoftext|>', '<|end|>', ...byteToChar];
-  return new Tokenizer({ tokens, merges: [], specialIds: [0, 1], endIds: [1] });
+  return new ByteLevelTokenizer({ tokens, merges: [], specialIds: [0, 1], endIds: [1] });
 }
 
 /** A model of a few thousand random weights whose tokens are bytes: what needs no language is tested on it. */

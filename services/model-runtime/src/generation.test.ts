@@ -186,7 +186,7 @@ describe('generation over gRPC', () => {
       for await (const { event } of client.resolveTargets({ state, configJson, edits }, limits))
         if (event?.$case === 'result') order.push(name);
     };
-    const long = pieces({ maxTokens: 150, state: at(1) });
+    const long = pieces({ maxTokens: 250, state: at(1) });
     await long.next();
     const text = async () => {
       const found: Piece[] = [];
@@ -203,7 +203,7 @@ describe('generation over gRPC', () => {
       await all({ maxTokens: 3, state: at(3) });
       order.push('short generation');
     };
-    await Promise.all([resolve('long edit', at(1), 80), short()]);
+    await Promise.all([resolve('long edit', at(1), 400), short()]);
     expect(order).toEqual(['short generation', 'long edit']);
   });
 
