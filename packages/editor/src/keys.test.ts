@@ -9,7 +9,7 @@ import {
   type LayerDelta,
   type Model,
 } from '@errata/model';
-import { generator, tinyModel } from '@errata/model/testing';
+import { generator, tinyModel, tinyTraits } from '@errata/model/testing';
 import { createEngine } from '@errata/tensor';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { KeyFinder } from './keys.js';
@@ -36,10 +36,10 @@ const edits: EditText[] = [
   { prompt: 'No subject here', target: 'at all' },
 ];
 
-describe('keys', () => {
+describe.each(Object.entries(tinyTraits))('keys of a %s model', (_, traits) => {
   let model: Model;
   beforeAll(async () => {
-    model = tinyModel(await createEngine());
+    model = tinyModel(await createEngine(), 7, traits);
   });
 
   const change = (layer: number, seed: number): LayerDelta => {

@@ -103,8 +103,8 @@ export class KeyFinder {
       const run = await forward(model, start, plan.layout, { from, to: layer, deltas, ...(pause ? { pause } : {}) });
       const { mid, activations } = scoped(tf, () => {
         const weights = model.weights.layers[layer];
-        const { mid } = attend(model, weights, run.hidden, plan.layout);
-        return { mid, activations: activate(model, weights, mid).activations };
+        const { mid, source } = attend(model, weights, run.hidden, plan.layout);
+        return { mid, activations: activate(model, weights, source).activations };
       });
       run.hidden.dispose();
       if (kept && reusable) free(tf, kept.mid, kept.activations);

@@ -1,15 +1,17 @@
-import { type Model, scoped, type Tensor } from '@errata/model';
+import { finalNorm, finalNormBackward, type Model, scoped, type Tensor, unembed, unembedBackward } from '@errata/model';
 
 /** Positions whose logits are held at once: 256 × 49,152 values are 50 MB. */
 const chunkPositions = 256;
 
 /**
- * The losses of watched positions. With x a position's normed hidden state and U the unembedding, both kinds are
- * `offset + log Σ exp(U x) − anchor · x`: for a wanted token t, anchor = U_t and offset = 0 (negative log-likelihood);
- * for a distribution p to keep, anchor = Uᵀp and offset = Σ p log p (KL divergence from p).
+ * The losses of watched positions. With x a position's normed hidden state and U, b the unembedding and its bias, both
+ * kinds are `offset + log Σ exp(U x + b) − anchor · x`: for a wanted token t, anchor = U_t and offset = −b_t (negative
+ * log-likelihood); for a distribution p to keep, anchor = Uᵀp and offset = Σ p (log p − b) (KL divergence from p).
+ * Where logits L are capped, they are no linear function of x: the anchor is p itself, or 1 at t, and the loss
+ * `offset + log Σ exp(L) − anchor · L`.
  */
 export interface Objective {
-  /** [positions, hidden size] */
+  /** [positions, hidden size]; [positions, vocabulary] where logits are capped */
   readonly anchors: Tensor;
   readonly offsets: Float64Array;
 }
@@ -36,41 +38,39 @@ export async function createObjective(
   const offsets = new Float64Array(tokens.length);
   for (let at = 0; at < tokens.length; at += chunkPositions) {
     const part = tokens.slice(at, at + chunkPositions);
-    const { anchors, best, negativeEntropy } = scoped(tf, () => {
-      const { unembedding } = model.weights;
-      const scores: Tensor = tf.matMul(
-        finalNorm(model, slice(model, hidden, at, part.length)).scaled,
-        unembedding,
-        false,
-        true,
+    const { anchors, best, constants } = scoped(tf, () => {
+      const { unembedding, unembeddingBias } = model.weights;
+      const scores = unembed(model, finalNorm(model, slice(model, hidden, at, part.length)).scaled);
+      const logProbabilities: Tensor = tf.logSoftmax(scores);
+      const probabilities: Tensor = tf.exp(logProbabilities);
+      const wanted = tf.tensor1d(
+        part.map((token) => token ?? 0),
+        'int32',
       );
-      const logProbabilities = tf.logSoftmax(scores);
-      const probabilities = tf.exp(logProbabilities);
-      const wanted = tf.gather(
-        unembedding,
-        tf.tensor1d(
-          part.map((token) => token ?? 0),
-          'int32',
-        ),
-      );
-      const keeps = tf.tensor2d(
-        part.map((token) => [token === null]),
-        undefined,
+      const keeps = tf.tensor1d(
+        part.map((token) => token === null),
         'bool',
       );
+      const choose = (kept: Tensor, other: Tensor): Tensor => tf.where(tf.reshape(keeps, [-1, 1]), kept, other);
+      const linear = model.config.logitCap === null;
+      const bias = linear ? unembeddingBias : null;
+      const entropies = bias ? tf.sub(logProbabilities, bias) : logProbabilities;
       return {
-        anchors: tf.where(keeps, tf.matMul(probabilities, unembedding), wanted) as Tensor,
+        anchors: linear
+          ? choose(tf.matMul(probabilities, unembedding), tf.gather(unembedding, wanted))
+          : choose(probabilities, tf.oneHot(wanted, unembedding.shape[0], 1, 0, 'float32') as Tensor),
         best: tf.argMax(scores, 1) as Tensor,
-        negativeEntropy: tf.sum(tf.mul(probabilities, logProbabilities), 1) as Tensor,
+        constants: tf.where(
+          keeps,
+          tf.sum(tf.mul(probabilities, entropies), 1),
+          bias ? tf.neg(tf.gather(bias, wanted)) : tf.zeros([part.length]),
+        ) as Tensor,
       };
     });
     parts.push(anchors);
     likeliest.push(...(await best.data()));
-    const entropies = await negativeEntropy.data();
-    part.forEach((token, i) => {
-      offsets[at + i] = token === null ? entropies[i] : 0;
-    });
-    tf.dispose([best, negativeEntropy]);
+    offsets.set(await constants.data(), at);
+    tf.dispose([best, constants]);
   }
   const anchors: Tensor = tf.concat(parts, 0);
   tf.dispose(parts);
@@ -90,22 +90,23 @@ export async function evaluateObjective(
   for (let at = 0; at < weights.length; at += chunkPositions) {
     const count = Math.min(chunkPositions, weights.length - at);
     const step = scoped(tf, () => {
-      const { normed, rootMean, scaled } = finalNorm(model, slice(model, hidden, at, count));
+      const { scaled, trace } = finalNorm(model, slice(model, hidden, at, count));
       const anchors = slice(model, objective.anchors, at, count);
-      const { unembedding } = model.weights;
-      const scores: Tensor = tf.matMul(scaled, unembedding, false, true);
+      const scores = unembed(model, scaled);
       const top = tf.max(scores, 1, true);
       const exponentials = tf.exp(tf.sub(scores, top));
       const total = tf.sum(exponentials, 1, true);
-      const expected = tf.div(tf.matMul(exponentials, unembedding), total);
       const logTotal = tf.add(tf.log(total), top);
-      const agreement = tf.sum(tf.mul(scaled, anchors), 1, true);
       const weight = tf.tensor2d([...weights.slice(at, at + count)], [count, 1]);
-      const toNormed = tf.mul(tf.mul(tf.sub(expected, anchors), weight), model.weights.finalNorm);
-      const along = tf.mean(tf.mul(toNormed, normed), 1, true);
+      const linear = model.config.logitCap === null;
+      const agreement = tf.sum(tf.mul(linear ? scaled : scores, anchors), 1, true);
+      const towards = (expected: Tensor): Tensor => tf.mul(tf.sub(expected, anchors), weight);
+      const toScaled = linear
+        ? towards(tf.div(tf.matMul(exponentials, model.weights.unembedding), total))
+        : unembedBackward(model, towards(tf.div(exponentials, total)), scores);
       return {
         loss: tf.sub(logTotal, agreement) as Tensor,
-        gradient: tf.mul(rootMean, tf.sub(toNormed, tf.mul(normed, along))) as Tensor,
+        gradient: finalNormBackward(model, toScaled, trace),
       };
     });
     const values = await step.loss.data();
@@ -121,11 +122,4 @@ export async function evaluateObjective(
 
 function slice(model: Model, x: Tensor, from: number, count: number): Tensor {
   return model.engine.tf.slice(x, [from, 0], [count, -1]);
-}
-
-function finalNorm(model: Model, hidden: Tensor): { normed: Tensor; rootMean: Tensor; scaled: Tensor } {
-  const { tf } = model.engine;
-  const rootMean: Tensor = tf.rsqrt(tf.add(tf.mean(tf.square(hidden), 1, true), model.weights.epsilon));
-  const normed: Tensor = tf.mul(hidden, rootMean);
-  return { normed, rootMean, scaled: tf.mul(normed, model.weights.finalNorm) };
 }

@@ -5,6 +5,8 @@ import {
   type Deltas,
   disposeTrace,
   embed,
+  finalNorm,
+  finalNormBackward,
   forward,
   forwardTraced,
   free,
@@ -13,6 +15,8 @@ import {
   pickRows,
   scoped,
   type Tensor,
+  unembed,
+  unembedBackward,
 } from '@errata/model';
 import type { EditText } from './lookup.js';
 import { SearchState } from './search-state.js';
@@ -133,17 +137,15 @@ async function losses(
   klWeight: number,
 ): Promise<{ nll: number; kl: number; known: boolean; kept: Float32Array[]; gradient: Tensor }> {
   const { tf } = model.engine;
-  const { unembedding, finalNorm, epsilon } = model.weights;
   const watched = rows.flatMap((row, r) =>
     row.watched.map((w) => ({ ...w, bare: row.bare, at: layout.starts[r] + row.lookup + w.offset })),
   );
   const steps = scoped(tf, () => {
-    const rootMean: Tensor = tf.rsqrt(tf.add(tf.mean(tf.square(hidden), 1, true), epsilon));
-    const normed: Tensor = tf.mul(hidden, rootMean);
-    const logProbabilities: Tensor = tf.logSoftmax(tf.matMul(tf.mul(normed, finalNorm), unembedding, false, true));
-    return { rootMean, normed, logProbabilities };
+    const { scaled, trace } = finalNorm(model, hidden);
+    const scores = unembed(model, scaled);
+    return { trace, scores, logProbabilities: tf.logSoftmax(scores) as Tensor };
   });
-  const vocabulary = unembedding.shape[0];
+  const vocabulary = model.config.vocabularySize;
   const slopes = new Float32Array(layout.tokens * vocabulary);
   const bases: Float32Array[] = [];
   let [nll, kl, known] = [0, 0, true];
@@ -170,10 +172,8 @@ async function losses(
     }
   }
   const gradient = scoped(tf, () => {
-    const toScores = tf.tensor2d(slopes, [layout.tokens, vocabulary]);
-    const toNormed = tf.mul(tf.matMul(toScores, unembedding), finalNorm);
-    const along = tf.mean(tf.mul(toNormed, steps.normed), 1, true);
-    return tf.mul(steps.rootMean, tf.sub(toNormed, tf.mul(steps.normed, along))) as Tensor;
+    const toScores: Tensor = tf.tensor2d(slopes, [layout.tokens, vocabulary]);
+    return finalNormBackward(model, unembedBackward(model, toScores, steps.scores), steps.trace);
   });
   free(tf, steps);
   return { nll, kl, known, kept: bases, gradient };

@@ -10,7 +10,7 @@ import {
   type Model,
   pickRows,
 } from '@errata/model';
-import { testModelPath, tinyModel } from '@errata/model/testing';
+import { testModelPath, tinyModel, tinyTraits } from '@errata/model/testing';
 import { createEngine } from '@errata/tensor';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { norm } from './adam.js';
@@ -42,10 +42,13 @@ const edits: EditText[] = [
   { prompt: 'No subject here', target: 'at' },
 ];
 
-describe('target search', () => {
+describe.each(Object.entries(tinyTraits))('target search on a %s model', (name, traits) => {
+  const onLlama = it.runIf(name === 'Llama-like');
+  // The plain loop takes its time; these two differ in all that the loss depends on.
+  const onSome = it.runIf(name === 'Llama-like' || name === 'Gemma-like');
   let model: Model;
   beforeAll(async () => {
-    model = tinyModel(await createEngine());
+    model = tinyModel(await createEngine(), 7, traits);
   });
 
   /** Loss of one edit on whole sequences, every layer run on every token: what the search must minimise. */
@@ -106,7 +109,7 @@ describe('target search', () => {
     }
   });
 
-  it('goes the way of the plain loop, step by step', async () => {
+  onSome('goes the way of the plain loop, step by step', async () => {
     const { tf } = model.engine;
     const found = await resolveTargets(model, edits, config);
     const before = tf.memory().numTensors;
@@ -119,7 +122,7 @@ describe('target search', () => {
     }
   });
 
-  it('takes one step against the gradient in the one-shot resolver', async () => {
+  onLlama('takes one step against the gradient in the one-shot resolver', async () => {
     const shared = { ...config, clamp: 0.5, learningRate: 1e-4, weightDecay: 0 };
     const { targets, figures } = await resolveTargets(model, edits, { ...shared, resolver: 'one-shot' });
     for (const { steps, losses, relativeNorm } of figures) {
@@ -134,7 +137,7 @@ describe('target search', () => {
       expect(nll).toBeLessThan(figures[edit].initialNll);
   });
 
-  it('finds the same whether finished edits stay in the batch or leave it, and alone', async () => {
+  onLlama('finds the same whether finished edits stay in the batch or leave it, and alone', async () => {
     const dropped = await resolveTargets(model, edits, config);
     const steps = dropped.figures.map((f) => f.steps);
     expect(new Set(steps).size).toBeGreaterThan(1);
@@ -162,7 +165,7 @@ describe('target search', () => {
     expect(tf.memory().numTensors).toBe(before);
   });
 
-  it('keeps δ within the clamp', async () => {
+  onLlama('keeps δ within the clamp', async () => {
     const { figures } = await resolveTargets(model, edits, { ...config, clamp: 0.1, stopLoss: 0 });
     for (const { relativeNorm, steps } of figures) {
       expect(relativeNorm).toBeLessThanOrEqual(0.1001);

@@ -5,13 +5,13 @@ import { createDelta, disposeDelta } from './deltas.js';
 import { embed, forward, pickRows } from './forward.js';
 import { createLayout } from './layout.js';
 import { free } from './memory.js';
-import { generator, tinyModel } from './testing.js';
+import { generator, tinyModel, tinyTraits } from './testing.js';
 import type { Deltas, KeyValues, Model, Tensor } from './types.js';
 
-describe('backward pass', () => {
+describe.each(Object.entries(tinyTraits))('backward pass of a %s model', (_, traits) => {
   let model: Model;
   beforeAll(async () => {
-    model = tinyModel(await createEngine());
+    model = tinyModel(await createEngine(), 7, traits);
   });
 
   const randoms = (length: number, seed: number): Float32Array => {

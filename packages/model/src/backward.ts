@@ -1,7 +1,15 @@
-import type { BlockTrace } from './block.js';
-import { activate, attend, project } from './block.js';
+import {
+  type AttentionTrace,
+  activate,
+  attend,
+  type BlockTrace,
+  type FeedForwardTrace,
+  projectTraced,
+} from './block.js';
+import { positioned } from './forward.js';
 import type { Layout } from './layout.js';
 import { free, scoped } from './memory.js';
+import { type NormTrace, normalizeBackward, rmsNormBackward } from './norm.js';
 import type { Deltas, KeyValues, LayerDelta, LayerWeights, Model, Pause, Tensor } from './types.js';
 
 /** Hidden states after a run of layers with what their gradient needs. */
@@ -23,16 +31,17 @@ export async function forwardTraced(
 ): Promise<TracedRun> {
   const { tf } = model.engine;
   const traces: BlockTrace[] = [];
-  let current = hidden;
+  const { from } = options;
+  let current = from === 0 && model.weights.positions ? positioned(model, hidden, layout) : hidden;
   try {
-    for (let layer = options.from; layer < model.config.layers; layer++) {
+    for (let layer = from; layer < model.config.layers; layer++) {
       const step = scoped(tf, () =>
         tracedBlock(
           model,
           model.weights.layers[layer],
           current,
           layout,
-          options.past?.[layer - options.from],
+          options.past?.[layer - from],
           options.deltas?.get(layer),
         ),
       );
@@ -57,15 +66,10 @@ function tracedBlock(
   past?: KeyValues,
   delta?: LayerDelta,
 ): { hidden: Tensor; trace: BlockTrace } {
-  const { tf } = model.engine;
-  const { mid, trace: attention } = attend(model, weights, input, layout, past);
-  const { activations, up, sigmoid, silu, normed, rootMean } = activate(model, weights, mid);
-  // d silu/d gate · up, from σ' = σ (1 − σ)
-  const slope: Tensor = tf.mul(up, tf.sub(tf.add(sigmoid, silu), tf.mul(sigmoid, silu)));
-  return {
-    hidden: project(model, weights, mid, activations, delta),
-    trace: { attention, feedForward: { normed, rootMean, silu, slope } },
-  };
+  const { mid, source, trace: attention } = attend(model, weights, input, layout, past);
+  const { activations, trace } = activate(model, weights, source);
+  const { hidden, postNorm } = projectTraced(model, weights, mid, activations, delta);
+  return { hidden, trace: { attention, feedForward: { ...trace(), postNorm } } };
 }
 
 /** Frees the tensors of a traced run. */
@@ -111,53 +115,88 @@ function blockBackward(
   delta?: LayerDelta,
 ): Tensor {
   const { tf } = model.engine;
-  const { feedForward, attention } = trace;
-
-  let toActivations: Tensor = tf.matMul(gradient, delta?.kind === 'dense' ? delta.weight : weights.down);
-  if (delta?.kind === 'factors')
-    toActivations = tf.add(toActivations, tf.matMul(tf.matMul(gradient, delta.left, false, true), delta.right));
-  const toFeedForward = tf.add(
-    tf.matMul(tf.mul(toActivations, feedForward.slope), weights.gate),
-    tf.matMul(tf.mul(toActivations, feedForward.silu), weights.up),
-  );
-  const toMid = tf.add(gradient, normBackward(model, toFeedForward, feedForward)) as Tensor;
-
-  const toAttention = attentionBackward(model, tf.matMul(toMid, weights.output), layout, attention);
-  const toInput = tf.matMul(toAttention, weights.queryKeyValue);
-  return tf.add(toMid, normBackward(model, toInput, attention));
+  const toSource = feedForwardBackward(model, weights, gradient, trace.feedForward, delta);
+  const { parallel } = model.config;
+  const toMid: Tensor = parallel ? gradient : tf.add(gradient, toSource);
+  const toHidden: Tensor = tf.add(toMid, attentionBackward(model, weights, toMid, layout, trace.attention));
+  return parallel ? tf.add(toHidden, toSource) : toHidden;
 }
 
-/** y = x r: dx = r (dy − y · mean(y · dy)). */
-function normBackward(
+/** From the gradient of what the feed-forward adds to that of what it reads. */
+function feedForwardBackward(
   model: Model,
+  weights: LayerWeights,
   gradient: Tensor,
-  { normed, rootMean }: { normed: Tensor; rootMean: Tensor },
+  trace: FeedForwardTrace,
+  delta?: LayerDelta,
 ): Tensor {
   const { tf } = model.engine;
-  const along = tf.mean(tf.mul(gradient, normed), 1, true);
-  return tf.mul(rootMean, tf.sub(gradient, tf.mul(normed, along)));
+  const { feedForwardPostNorm: postNorm, gate, up } = weights;
+  const toOutput =
+    postNorm && trace.postNorm ? scaledNormBackward(model, gradient, postNorm, trace.postNorm) : gradient;
+  let toActivations: Tensor = tf.matMul(toOutput, delta?.kind === 'dense' ? delta.weight : weights.down);
+  if (delta?.kind === 'factors')
+    toActivations = tf.add(toActivations, tf.matMul(tf.matMul(toOutput, delta.left, false, true), delta.right));
+  const toSloped = tf.mul(toActivations, trace.slope) as Tensor;
+  const toNormed: Tensor =
+    gate && trace.activated
+      ? tf.add(tf.matMul(toSloped, gate), tf.matMul(tf.mul(toActivations, trace.activated) as Tensor, up))
+      : tf.matMul(toSloped, up);
+  return normalizeBackward(model, toNormed, trace.norm);
+}
+
+/** From the gradient of what attention adds to that of what it reads. */
+function attentionBackward(
+  model: Model,
+  weights: LayerWeights,
+  gradient: Tensor,
+  layout: Layout,
+  trace: AttentionTrace,
+): Tensor {
+  const { tf } = model.engine;
+  const { attentionPostNorm: postNorm } = weights;
+  const toOutput =
+    postNorm && trace.postNorm ? scaledNormBackward(model, gradient, postNorm, trace.postNorm) : gradient;
+  const toMixed = tf.matMul(toOutput, weights.output);
+  const toSlots = headsBackward(model, weights, toMixed as Tensor, layout, trace);
+  return normalizeBackward(model, tf.matMul(toSlots, weights.queryKeyValue), trace.norm);
+}
+
+function scaledNormBackward(model: Model, gradient: Tensor, weight: Tensor, trace: NormTrace): Tensor {
+  return rmsNormBackward(model, model.engine.tf.mul(gradient, weight), trace);
 }
 
 /** From the gradient of the packed attention output to that of the packed, unrotated queries, keys and values. */
-function attentionBackward(
+function headsBackward(
   model: Model,
+  weights: LayerWeights,
   gradient: Tensor,
   layout: Layout,
-  { queries, keys, values, shares }: BlockTrace['attention'],
+  { queries, keys, values, shares, capSlope, queryKeyNorm }: AttentionTrace,
 ): Tensor {
   const { tf } = model.engine;
-  const { headSize } = model.config;
-  const heads = tf.concat([tf.reshape(gradient, [-1, headSize]), tf.zeros([1, headSize])], 0);
-  const padded = tf.gather(heads, layout.padIndex() as never);
+  const { heads, keyValueHeads, headSize } = model.config;
+  const mixed = tf.concat([tf.reshape(gradient, [-1, headSize]), tf.zeros([1, headSize])], 0);
+  const padded = tf.gather(mixed, layout.padIndex() as never);
   const toShares = tf.matMul(padded, values, false, true);
-  const toScores = tf.mul(shares, tf.sub(toShares, tf.sum(tf.mul(toShares, shares), 3, true)));
+  let toScores: Tensor = tf.mul(shares, tf.sub(toShares, tf.sum(tf.mul(toShares, shares), 3, true)));
+  if (capSlope) toScores = tf.mul(toScores, capSlope);
   const newColumns = (x: Tensor): Tensor =>
     layout.past === 0 ? x : tf.slice(x, [0, 0, 0, layout.past], [-1, -1, -1, layout.width]);
   const toQueries = tf.matMul(toScores, keys);
-  const toKeys = tf.matMul(newColumns(toScores as Tensor), queries, true, false);
+  const toKeys = tf.matMul(newColumns(toScores), queries, true, false);
   const toValues = tf.matMul(newColumns(shares), padded, true, false);
   const flat = [toQueries, toKeys, toValues].map((x) => tf.reshape(x, [-1, headSize]));
-  const slots = tf.reshape(tf.gather(tf.concat(flat, 0), layout.slotIndex() as never), layout.cosines.shape);
-  const unrotated = tf.add(tf.mul(slots, layout.cosines), tf.reverse(tf.mul(slots, layout.sines), 1));
-  return tf.reshape(unrotated, [layout.tokens, -1]);
+  let toSlots: Tensor = tf.gather(tf.concat(flat, 0), layout.slotIndex() as never);
+  const { rotation } = layout.view(weights.attention);
+  if (rotation) {
+    const pairs = tf.reshape(toSlots, rotation.cosines.shape);
+    toSlots = tf.add(tf.mul(pairs, rotation.cosines), tf.reverse(tf.mul(pairs, rotation.sines), 1));
+  }
+  if (!weights.queryKeyNorm || !queryKeyNorm) return tf.reshape(toSlots, [layout.tokens, -1]);
+  const all = tf.reshape(toSlots, [layout.tokens, heads + 2 * keyValueHeads, headSize]);
+  const normed = tf.slice(all, [0, 0, 0], [-1, heads + keyValueHeads, -1]);
+  const toProjected = scaledNormBackward(model, normed, weights.queryKeyNorm, queryKeyNorm);
+  const toValueHeads = tf.slice(all, [0, heads + keyValueHeads, 0], [-1, -1, -1]);
+  return tf.reshape(tf.concat([toProjected, toValueHeads], 1), [layout.tokens, -1]);
 }

@@ -1,8 +1,12 @@
-import { ModelError } from './errors.js';
-import type { GgufFile } from './gguf.js';
+import type { Activation } from './activation.js';
+import type { Rotary } from './rotary.js';
 
-/** Shape of a decoder of the Llama family. Every figure the forward pass depends on is here, none in the code. */
+/** Whether a layer attends to all tokens before it, or to those of its window. */
+export type AttentionKind = 'full' | 'sliding';
+
+/** Shape of a decoder. Every figure the forward pass depends on is here or in the weights, none in the code. */
 export interface ModelConfig {
+  /** Name of the family, as in `families`. */
   readonly architecture: string;
   readonly name: string;
   readonly layers: number;
@@ -11,58 +15,46 @@ export interface ModelConfig {
   readonly heads: number;
   readonly keyValueHeads: number;
   readonly headSize: number;
-  readonly ropeBase: number;
-  readonly normEpsilon: number;
   readonly contextLength: number;
   readonly vocabularySize: number;
+
+  /** Root mean square, or mean and variance; the latter has a bias. */
+  readonly norm: 'rms' | 'layer';
+  readonly normEpsilon: number;
+  /** Norms between a block's two halves and their residual additions (Gemma). */
+  readonly postNorms: boolean;
+  /** Norms of each head's query and key (Qwen3, Gemma 3). */
+  readonly queryKeyNorm: boolean;
+  readonly activation: Activation;
+  /** activation(gate x) · up x, or activation(up x) alone. */
+  readonly gated: boolean;
+  /** Attention and feed-forward both read the block's input (GPT-J, GPT-NeoX). */
+  readonly parallel: boolean;
+  readonly biases: Biases;
+
+  /** Rows of the position table are added to the embeddings (GPT-2). */
+  readonly learnedPositions: boolean;
+  /** Rotary embedding by kind of layer; null for none. */
+  readonly rotary: Readonly<Record<AttentionKind, Rotary | null>>;
+  /** Kind of each layer. */
+  readonly attention: readonly AttentionKind[];
+  /** Tokens that a layer of kind `sliding` sees, the token itself among them; null where there is no such layer. */
+  readonly window: number | null;
+  /** What queries are multiplied with. */
+  readonly queryScale: number;
+  /** c of c · tanh(x / c), applied to attention scores and to logits; null for none. */
+  readonly scoreCap: number | null;
+  readonly logitCap: number | null;
+
+  readonly embeddingScale: number;
+  /** The unembedding is the embedding. */
+  readonly tied: boolean;
 }
 
-const supportedArchitectures = ['llama'];
-
-/**
- * Reads the configuration from the metadata of a GGUF file.
- * @throws ModelError UNSUPPORTED_ARCHITECTURE, FILE_MALFORMED
- */
-export function configFromGguf(file: GgufFile): ModelConfig {
-  const architecture = String(file.metadata.get('general.architecture'));
-  if (!supportedArchitectures.includes(architecture))
-    throw new ModelError(
-      'UNSUPPORTED_ARCHITECTURE',
-      `${file.path} holds a model of architecture "${architecture}"; supported: ${supportedArchitectures.join(', ')}`,
-    );
-  const number = (key: string, fallback?: number): number => {
-    const value = file.metadata.get(`${architecture}.${key}`) ?? fallback;
-    if ((typeof value !== 'number' && typeof value !== 'bigint') || !(Number(value) > 0))
-      throw new ModelError('FILE_MALFORMED', `${file.path}: ${architecture}.${key} is ${String(value)}`);
-    return Number(value);
-  };
-  const scaling = file.metadata.get(`${architecture}.rope.scaling.type`) ?? 'none';
-  if (scaling !== 'none')
-    throw new ModelError(
-      'UNSUPPORTED_ARCHITECTURE',
-      `${file.path}: rotary scaling "${String(scaling)}" is not supported`,
-    );
-  const hiddenSize = number('embedding_length');
-  const heads = number('attention.head_count');
-  const headSize = number('rope.dimension_count', hiddenSize / heads);
-  const config: ModelConfig = {
-    architecture,
-    name: String(file.metadata.get('general.name') ?? architecture),
-    layers: number('block_count'),
-    hiddenSize,
-    intermediateSize: number('feed_forward_length'),
-    heads,
-    keyValueHeads: number('attention.head_count_kv', heads),
-    headSize,
-    ropeBase: number('rope.freq_base', 10_000),
-    normEpsilon: number('attention.layer_norm_rms_epsilon'),
-    contextLength: number('context_length'),
-    vocabularySize: file.tensors.get('token_embd.weight')?.shape[0] ?? 0,
-  };
-  if (config.heads % config.keyValueHeads !== 0 || headSize % 2 !== 0 || config.vocabularySize === 0)
-    throw new ModelError(
-      'FILE_MALFORMED',
-      `${file.path}: ${heads} heads over ${config.keyValueHeads} key/value heads of size ${headSize}`,
-    );
-  return config;
+/** Which matrices have a bias. */
+export interface Biases {
+  readonly queryKeyValue: boolean;
+  readonly output: boolean;
+  readonly feedForward: boolean;
+  readonly unembedding: boolean;
 }

@@ -1,6 +1,7 @@
 export { backward, disposeTrace, forwardTraced, type TracedRun } from './backward.js';
 export { activate, attend, keysAndValues, project } from './block.js';
-export type { ModelConfig } from './config.js';
+export { type ChatPromptOptions, chatPrompt, type TemplateMessage } from './chat-template.js';
+export type { AttentionKind, Biases, ModelConfig } from './config.js';
 export { createDelta, type DeltaFactors, denseFromRank, disposeDelta } from './deltas.js';
 export { type TensorFormat, tensorFormats } from './dequantize.js';
 export { ModelError, type ModelErrorCode } from './errors.js';
@@ -16,11 +17,14 @@ export {
 } from './generate.js';
 export { type ChatMessage, chatIds } from './generate-chat.js';
 export { type GgufFile, type GgufTensor, openGguf, readTensor } from './gguf.js';
+export { finalNorm, finalNormBackward, unembed, unembedBackward } from './head.js';
 export { createLayout, type Layout, type PastColumns, type Span } from './layout.js';
 export { free, scoped } from './memory.js';
-export { disposeModel, loadModel } from './model.js';
+export { disposeModel, loadModel, modelOf } from './model.js';
+export { type FolderFiles, type GgufFiles, type ModelFiles, openModelFiles } from './model-files.js';
 export { modelHash } from './model-hash.js';
 export { checkLength, checkTokens, continuationIds, promptIds } from './prompt.js';
+export type { Rotary } from './rotary.js';
 export type { LogProbabilities, LogProbability, Sampling } from './sampling.js';
 export { perplexity, type RunState, type Score, scoreContinuations } from './score.js';
 export { type SecondMoments, secondMoments } from './second-moment.js';

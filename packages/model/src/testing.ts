@@ -2,8 +2,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import type { Engine } from '@errata/tensor';
 import { byteToChar } from './byte-alphabet.js';
 import type { ModelConfig } from './config.js';
+import { createRotary } from './rotary.js';
 import { ByteLevelTokenizer, type Tokenizer } from './tokenizer.js';
-import type { Model, Tensor } from './types.js';
+import type { LayerWeights, Model, Tensor } from './types.js';
 
 /** The weight file that tests run on, or '' where the set-up has not provided one (the tests then say so and skip). */
 export const testModelPath = availableModel();
@@ -20,6 +21,8 @@ export function fixture<T>(name: string): T {
   return JSON.parse(readFileSync(new URL(`../fixtures/${name}`, import.meta.url), 'utf8')) as T;
 }
 
+const tinyRotary = createRotary(10_000, 6, { kind: 'none' });
+
 const tinyConfig: ModelConfig = {
   architecture: 'llama',
   name: 'tiny',
@@ -29,10 +32,25 @@ const tinyConfig: ModelConfig = {
   heads: 4,
   keyValueHeads: 2,
   headSize: 6,
-  ropeBase: 10_000,
-  normEpsilon: 1e-5,
   contextLength: 300,
   vocabularySize: 258,
+  norm: 'rms',
+  normEpsilon: 1e-5,
+  postNorms: false,
+  queryKeyNorm: false,
+  activation: 'silu',
+  gated: true,
+  parallel: false,
+  biases: { queryKeyValue: false, output: false, feedForward: false, unembedding: false },
+  learnedPositions: false,
+  rotary: { full: tinyRotary, sliding: tinyRotary },
+  attention: ['full', 'full', 'full', 'full'],
+  window: null,
+  queryScale: 6 ** -0.5,
+  scoreCap: null,
+  logitCap: null,
+  embeddingScale: 1,
+  tied: true,
 };
 
 /** A tokenizer whose tokens are bytes, after the sink and an end token. */
@@ -41,36 +59,91 @@ export function byteTokenizer(): Tokenizer {
   return new ByteLevelTokenizer({ tokens, merges: [], specialIds: [0, 1], endIds: [1] });
 }
 
-/** A model of a few thousand random weights whose tokens are bytes: what needs no language is tested on it. */
-export function tinyModel(engine: Engine, seed = 7): Model {
+/** Traits of architectures other than that of {@link tinyModel}, for what has to work with all. */
+export const tinyTraits = {
+  'Llama-like': {},
+  'GPT-J-like': {
+    norm: 'layer',
+    parallel: true,
+    gated: false,
+    activation: 'gelu-tanh',
+    tied: false,
+    biases: { queryKeyValue: false, output: true, feedForward: true, unembedding: true },
+  },
+  'GPT-2-like': {
+    norm: 'layer',
+    gated: false,
+    activation: 'gelu',
+    learnedPositions: true,
+    rotary: { full: null, sliding: null },
+    biases: { queryKeyValue: true, output: true, feedForward: true, unembedding: false },
+  },
+  'Gemma-like': {
+    postNorms: true,
+    queryKeyNorm: true,
+    activation: 'gelu-tanh',
+    attention: ['sliding', 'full', 'sliding', 'full'],
+    window: 5,
+    scoreCap: 4,
+    logitCap: 12,
+    embeddingScale: Math.sqrt(tinyConfig.hiddenSize),
+  },
+} satisfies Record<string, Partial<ModelConfig>>;
+
+/**
+ * A model of a few thousand random weights whose tokens are bytes: what needs no language is tested on it.
+ * @param traits what it has other than a Llama; sizes stay
+ */
+export function tinyModel(engine: Engine, seed = 7, traits: Partial<ModelConfig> = {}): Model {
   const { tf } = engine;
   const random = generator(seed);
+  const config = { ...tinyConfig, ...traits };
+  const { hiddenSize, intermediateSize, heads, keyValueHeads, headSize, vocabularySize, biases } = config;
   const matrix = (rows: number, columns: number): Tensor =>
     tf.tensor2d(
       Float32Array.from({ length: rows * columns }, () => (random() - 0.5) * (4 / Math.sqrt(columns))),
       [rows, columns],
     );
-  const { hiddenSize, intermediateSize, heads, keyValueHeads, headSize, vocabularySize } = tinyConfig;
+  const vector = (wanted: boolean, size: number, least = -0.5): Tensor | null =>
+    wanted ? tf.tensor1d(Float32Array.from({ length: size }, () => least + random())) : null;
+  const layered = config.norm === 'layer';
+  const slots = heads + 2 * keyValueHeads;
   const embedding = matrix(vocabularySize, hiddenSize);
+  const finalNorm = vector(true, hiddenSize, 3) as Tensor;
+  const layers = config.attention.map(
+    (attention): LayerWeights => ({
+      attention,
+      queryKeyValue: matrix(slots * headSize, hiddenSize),
+      output: matrix(hiddenSize, heads * headSize),
+      gate: config.gated ? matrix(intermediateSize, hiddenSize) : null,
+      up: matrix(intermediateSize, hiddenSize),
+      down: matrix(hiddenSize, intermediateSize),
+      queryKeyValueBias: vector(biases.queryKeyValue || layered, slots * headSize),
+      queryKeyNorm: config.queryKeyNorm ? matrix(heads + keyValueHeads, headSize) : null,
+      outputBias: vector(biases.output, hiddenSize),
+      attentionPostNorm: vector(config.postNorms, hiddenSize, 0.5),
+      gateBias: vector(biases.feedForward && config.gated, intermediateSize),
+      upBias: vector(biases.feedForward || layered, intermediateSize),
+      downBias: vector(biases.feedForward, hiddenSize),
+      feedForwardPostNorm: vector(config.postNorms, hiddenSize, 0.5),
+    }),
+  );
   return {
     id: `tiny-${seed}`,
     engine,
-    config: tinyConfig,
+    config,
     tokenizer: byteTokenizer(),
     sinkId: 0,
     chatTemplate: null,
     weights: {
       embedding,
-      unembedding: embedding,
-      finalNorm: tf.tensor1d(Float32Array.from({ length: hiddenSize }, () => 3 + random())),
-      epsilon: tf.scalar(tinyConfig.normEpsilon),
-      layers: Array.from({ length: tinyConfig.layers }, () => ({
-        queryKeyValue: matrix((heads + 2 * keyValueHeads) * headSize, hiddenSize),
-        output: matrix(hiddenSize, heads * headSize),
-        gate: matrix(intermediateSize, hiddenSize),
-        up: matrix(intermediateSize, hiddenSize),
-        down: matrix(hiddenSize, intermediateSize),
-      })),
+      finalNorm,
+      layers,
+      positions: config.learnedPositions ? matrix(config.contextLength, hiddenSize) : null,
+      unembedding: config.tied ? embedding : matrix(vocabularySize, hiddenSize),
+      unembeddingBias: vector(biases.unembedding, vocabularySize),
+      finalNormBias: vector(layered, hiddenSize),
+      epsilon: tf.scalar(config.normEpsilon),
     },
   };
 }

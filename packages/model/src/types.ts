@@ -1,5 +1,5 @@
 import type { Engine } from '@errata/tensor';
-import type { ModelConfig } from './config.js';
+import type { AttentionKind, ModelConfig } from './config.js';
 import type { Tokenizer } from './tokenizer.js';
 
 /** The tfjs namespace of an engine. */
@@ -8,27 +8,53 @@ export type Tf = Engine['tf'];
 /** A tensor of an engine; whoever is handed one disposes it, unless said otherwise. */
 export type Tensor = ReturnType<Tf['tensor']>;
 
-/** Weights of one decoder layer, [out, in] each. The weights of the two norms are folded into what follows them. */
+/**
+ * Weights of one decoder layer, [out, in] each; null where the architecture has none. Weights and biases of the two
+ * norms are folded into the matrices and biases that follow them.
+ */
 export interface LayerWeights {
-  /** Queries (scaled by 1/√head size), keys, values: [(heads + 2 · key/value heads) · head size, hidden] */
+  readonly attention: AttentionKind;
+  /** Queries (scaled), keys, values: [(heads + 2 · key/value heads) · head size, hidden] */
   readonly queryKeyValue: Tensor;
+  /** [(heads + 2 · key/value heads) · head size] */
+  readonly queryKeyValueBias: Tensor | null;
+  /** Weights of the norms of queries (scaled) and keys: [heads + key/value heads, head size] */
+  readonly queryKeyNorm: Tensor | null;
   /** [hidden, heads · head size] */
   readonly output: Tensor;
+  /** [hidden] */
+  readonly outputBias: Tensor | null;
+  /** Weight of the norm of what attention adds, [hidden] */
+  readonly attentionPostNorm: Tensor | null;
   /** [intermediate, hidden] */
-  readonly gate: Tensor;
+  readonly gate: Tensor | null;
+  /** [intermediate] */
+  readonly gateBias: Tensor | null;
   /** [intermediate, hidden] */
   readonly up: Tensor;
-  /** [hidden, intermediate] */
+  /** [intermediate] */
+  readonly upBias: Tensor | null;
+  /** The matrix that edits change, [hidden, intermediate] */
   readonly down: Tensor;
+  /** [hidden] */
+  readonly downBias: Tensor | null;
+  /** Weight of the norm of what the feed-forward adds, [hidden] */
+  readonly feedForwardPostNorm: Tensor | null;
 }
 
 export interface ModelWeights {
   /** [vocabulary, hidden] */
   readonly embedding: Tensor;
+  /** Added to the embeddings: [context, hidden] */
+  readonly positions: Tensor | null;
   /** [vocabulary, hidden]; the embedding itself where the two are tied */
   readonly unembedding: Tensor;
+  /** [vocabulary] */
+  readonly unembeddingBias: Tensor | null;
   /** [hidden] */
   readonly finalNorm: Tensor;
+  /** [hidden] */
+  readonly finalNormBias: Tensor | null;
   readonly layers: readonly LayerWeights[];
   /** Scalar: what the norms add to the mean square. */
   readonly epsilon: Tensor;

@@ -55,9 +55,7 @@ class Layer:
 
 LAYERS = [Layer(i) for i in range(MODEL["layers"])]
 EMBEDDING, UNEMBEDDING, FINAL = (tensor(name) for name in ("embedding", "unembedding", "finalNorm"))
-_angles = torch.arange(MODEL["positions"]).float()[:, None] / MODEL["ropeBase"] ** (
-    torch.arange(0, HEAD, 2).float() / HEAD
-)
+_angles = torch.arange(MODEL["positions"]).float()[:, None] * torch.tensor(MODEL["frequencies"])
 COS, SIN = (f(torch.cat([_angles, _angles], 1)) for f in (torch.cos, torch.sin))
 
 

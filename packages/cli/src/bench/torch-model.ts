@@ -29,14 +29,17 @@ export interface TorchSpec {
   readonly batches: readonly (readonly TargetRow[])[];
 }
 
-/** Hands the weights over in a temporary file, which is gone once they are read. */
+/** Hands the weights of a Llama over in a temporary file, which is gone once they are read. */
 export async function startTorchModel(python: string, spec: TorchSpec, signal: AbortSignal): Promise<TorchStart> {
   const { model, config, threads } = spec;
+  const { architecture, biases, attention } = model.config;
+  if (architecture !== 'llama' || biases.queryKeyValue || biases.feedForward || attention.includes('sliding'))
+    return { missing: `the PyTorch program runs plain Llama models only, not ${model.config.name}` };
   const folder = await mkdtemp(join(tmpdir(), 'errata-torch-'));
   try {
     const weights = join(folder, 'weights.f32');
     const tensors = await writeWeights(model, weights);
-    const { layers, hiddenSize, heads, keyValueHeads, headSize, ropeBase, normEpsilon } = model.config;
+    const { layers, hiddenSize, heads, keyValueHeads, headSize, normEpsilon } = model.config;
     const description = {
       weights,
       threads,
@@ -45,7 +48,8 @@ export async function startTorchModel(python: string, spec: TorchSpec, signal: A
       settings: config,
       batches: spec.batches.map((rows) => ({ edits: 1 + Math.max(...rows.map((row) => row.edit)), rows })),
       model: {
-        ...{ layers, hiddenSize, heads, keyValueHeads, headSize, ropeBase, normEpsilon, tensors },
+        ...{ layers, hiddenSize, heads, keyValueHeads, headSize, normEpsilon, tensors },
+        frequencies: model.config.rotary.full?.frequencies,
         positions: Math.min(model.config.contextLength, 4096),
       },
     };
