@@ -203,6 +203,21 @@ test('a stream is created with the settings that were given, and no others', asy
   ]);
 });
 
+test('a stream is created from a preset file, and other settings come before its own', async () => {
+  const shape = { architecture: 'gpt2', layers: 6, hiddenSize: 128 };
+  const preset = { models: ['tiny'], shape, verified: true, source: 'errata tune', config: stream.config };
+  await writeFile(join(dataDir, 'preset.json'), JSON.stringify(preset));
+  await run('streams', 'create', '--model', 'tiny', '--preset', 'preset.json', '--layers', '3');
+  expect(JSON.parse(received.at(-1)!.body)).toEqual({ model: 'tiny', config: { ...stream.config, layers: [3] } });
+
+  await writeFile(join(dataDir, 'preset.json'), JSON.stringify({ ...preset, config: { ...stream.config, clamp: -1 } }));
+  for (const file of ['preset.json', 'absent.json']) {
+    const { error } = await run('streams', 'create', '--preset', file);
+    expect(error).toBeInstanceOf(UsageError);
+    expect((error as Error).message).toContain(file);
+  }
+});
+
 test('a file is taken from where the person is, and sent byte for byte', async () => {
   const text = '{"prompt": "a",  "target": "b"}\r\n';
   await writeFile(join(dataDir, 'edits.ndjson'), text);

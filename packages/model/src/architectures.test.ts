@@ -68,3 +68,17 @@ describe.each(architectureNames)('%s', (name) => {
     disposeModel(model);
   });
 });
+
+describe('the name of a folder', () => {
+  it.each([
+    ['what its configuration says', '/models/x', 'meta-llama/Llama-3.2-1B', 'meta-llama/Llama-3.2-1B'],
+    ['its own where that is a path of the trainer', '/models/my-llama', '/fsx/runs/step-9', 'my-llama'],
+    ['its own where that is a relative path', '/models/my-llama', './out', 'my-llama'],
+    ['its own where nothing is said', '/models/my-llama', undefined, 'my-llama'],
+    ['that of the hub’s cache', '/hub/models--openai-community--gpt2/snapshots/60ab', '', 'openai-community/gpt2'],
+  ])('is %s', async (_, path, given, name) => {
+    const files = await folderOf('llama3');
+    const { config } = architectureOf({ ...files, path, config: { ...files.config, _name_or_path: given } });
+    expect(config.name).toBe(name);
+  });
+});

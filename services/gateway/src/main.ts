@@ -26,7 +26,7 @@ const app = createApp({
   workflows,
   runtime,
   fleet,
-  presetFor: (model) => presetFor(model.name),
+  presetFor,
   log: logger,
   registry: createRegistry('gateway'),
   httpMetrics: createHttpMetrics(),

@@ -5,7 +5,7 @@ const address = z.string().regex(/^[^\s:]+:\d+$/, 'must be host:port');
 const schema = z.object({
   /** Postgres holding the log. */
   DATABASE_URL: z.url(),
-  /** The weights: a GGUF file of the Llama family. */
+  /** The model: a Hugging Face folder or a GGUF file. */
   MODEL_PATH: z.string().min(1),
   /** Name the model is registered under; the file's own name of it when left out. */
   MODEL_NAME: z.string().min(1).optional(),

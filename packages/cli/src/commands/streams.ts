@@ -1,12 +1,16 @@
-import { type CreateStreamRequest, ErrataError } from '@errata/contracts';
+import { readFile } from 'node:fs/promises';
+import { type CreateStreamRequest, type EditorConfig, ErrataError } from '@errata/contracts';
+import { parsePreset } from '@errata/editor/presets';
 import { type Command, Option } from 'commander';
-import { type ContextOf, findStream, streamOption } from '../context.js';
+import { type CliContext, type ContextOf, findStream, fromHere, streamOption } from '../context.js';
+import { UsageError } from '../failure.js';
 import { streamsTable } from '../tables.js';
 import { wholeNumber } from './edits.js';
 
 interface CreateOptions {
   model?: string;
   name?: string;
+  preset?: string;
   layers?: string;
   rowShards?: number;
   forgetting?: number;
@@ -34,6 +38,7 @@ export function addStreams(program: Command, contextOf: ContextOf): void {
     .description('create a stream on a model')
     .option('-m, --model <model>', 'name or id of the model (default: the only one)')
     .option('-n, --name <name>', 'name of the stream (default: made from the model’s)')
+    .option('--preset <file>', 'settings in place of the model’s own preset, as "errata tune" writes them')
     .option('--layers <layers>', 'edited layers with commas between, in place of the preset’s')
     .option('--row-shards <count>', 'over how many shard workers each layer is spread', wholeNumber)
     .option('--forgetting <factor>', 'weight of earlier edits at each step, 0.9 to 1', Number)
@@ -48,8 +53,9 @@ export function addStreams(program: Command, contextOf: ContextOf): void {
     .action(async (options: CreateOptions, command: Command) => {
       const context = contextOf(command);
       const client = await context.client();
-      const { rowShards, forgetting, corpus, conditioning } = options;
+      const { preset, rowShards, forgetting, corpus, conditioning } = options;
       const config: CreateStreamRequest['config'] = {
+        ...(preset !== undefined && (await readPreset(context.env, preset))),
         ...(options.layers !== undefined && { layers: options.layers.split(',').map(Number) }),
         ...(rowShards !== undefined && { rowShards }),
         ...(forgetting !== undefined && { forgetting }),
@@ -84,6 +90,19 @@ export function addStreams(program: Command, contextOf: ContextOf): void {
         const stream = await client[operation](id, context);
         context.result({ stream }, () => `${stream.name} is ${stream.status}.`);
       });
+}
+
+/** @throws UsageError naming the file and what is wrong with it */
+async function readPreset(env: CliContext['env'], file: string): Promise<EditorConfig> {
+  const path = fromHere(env, file);
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new UsageError(`${path} cannot be read`, { cause });
+  });
+  try {
+    return parsePreset(path, text).config;
+  } catch (cause) {
+    throw new UsageError(cause instanceof Error ? cause.message : String(cause), { cause });
+  }
 }
 
 /** @throws UNKNOWN_MODEL unless there is exactly one */

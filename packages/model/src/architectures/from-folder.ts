@@ -131,9 +131,15 @@ function cap(settings: Settings, key: string | undefined): number | null {
   return key !== undefined && settings.has(key) ? settings.number(key) : null;
 }
 
+/**
+ * The name the configuration gives, unless that is a path on the machine that trained the model; else the folder's. The
+ * hub's cache keeps `org/name` as `models--org--name/snapshots/REVISION`.
+ */
 function nameOf(settings: Settings, path: string): string {
   const given = settings.raw('_name_or_path');
-  return typeof given === 'string' && given !== '' ? given : basename(path);
+  if (typeof given === 'string' && /^[\w-][\w.-]*(\/[\w-][\w.-]*)?$/.test(given)) return given;
+  const cached = /models--([^/\\]+)--([^/\\]+)[/\\]snapshots[/\\][^/\\]+[/\\]?$/.exec(path);
+  return cached ? `${cached[1]}/${cached[2]}` : basename(path);
 }
 
 /** Rows of the embedding: configurations are known to say otherwise. */
