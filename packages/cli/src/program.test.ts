@@ -57,6 +57,7 @@ const stream = {
   configHash: 'c',
   status: 'ready',
   statusDetail: null,
+  origin: null,
   head: 1,
   headHash: 'h',
   createdAt,

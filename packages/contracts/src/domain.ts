@@ -108,7 +108,9 @@ export type Baseline = z.infer<typeof baselineSchema>;
 export const editSchema = z
   .object({
     id: editIdSchema,
-    streamId: streamIdSchema,
+    streamId: streamIdSchema.describe(
+      'The stream it was sent to; of an inherited edit, one that the branch comes from',
+    ),
     /** Position in the stream's order of arrival, from 1. */
     ordinal: z.int(),
     subject: z.string().nullable(),
@@ -127,6 +129,7 @@ export const editSchema = z
     column: z.int().nullable(),
     baseline: baselineSchema.nullable(),
     answer: z.string().nullable().describe('What the edited model answered when the edit was last verified'),
+    mergedFrom: editIdSchema.nullable().describe('The edit of another stream that a merge wrote here again'),
     createdAt: z.iso.datetime(),
     updatedAt: z.iso.datetime(),
   })
@@ -148,6 +151,10 @@ export const streamSchema = z
     statusDetail: z.string().nullable(),
     head: z.int().describe('Position of the head in the log; 0 is the unedited model'),
     headHash: z.string().describe('Hash of the log up to the head'),
+    origin: z
+      .object({ streamId: streamIdSchema, seq: z.int() })
+      .nullable()
+      .describe('Where a branch left another stream: up to there both have one history'),
     createdAt: z.iso.datetime(),
     counts: z.partialRecord(editStatusSchema, z.int()).describe('Edits by status'),
   })
@@ -211,7 +218,9 @@ export type BatchSeconds = z.infer<typeof batchSecondsSchema>;
 /** One committed step of a stream's log. */
 export const batchSchema = z
   .object({
-    streamId: streamIdSchema,
+    streamId: streamIdSchema.describe(
+      'The stream it was written in; of an inherited batch, one that the branch comes from',
+    ),
     seq: z.int(),
     parentSeq: z.int(),
     kind: batchKindSchema,
@@ -276,7 +285,19 @@ export type LayerPreparation = z.infer<typeof layerPreparationSchema>;
 export const streamEventSchema = z
   .object({
     id: z.int(),
-    kind: z.enum(['created', 'prepared', 'failed', 'batch', 'revoke', 'rollback', 'checkpoint', 'paused', 'resumed']),
+    kind: z.enum([
+      'created',
+      'prepared',
+      'failed',
+      'batch',
+      'revoke',
+      'rollback',
+      'checkpoint',
+      'paused',
+      'resumed',
+      'branch',
+      'merge',
+    ]),
     seq: z.int(),
     detail: z.record(z.string(), z.json()),
     at: z.iso.datetime(),

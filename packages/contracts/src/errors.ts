@@ -50,6 +50,12 @@ const table = {
     retryable: false,
     title: 'The edit is not in the weights',
   },
+  EDIT_NOT_ON_LINEAGE: {
+    status: 409,
+    grpc: 'FAILED_PRECONDITION',
+    retryable: false,
+    title: 'The head does not build on the edit',
+  },
   REVOKE_ILL_CONDITIONED: {
     status: 409,
     grpc: 'FAILED_PRECONDITION',

@@ -3,6 +3,7 @@ import type { Database, Transaction } from './database.js';
 import { type Batch as BatchRow, Prisma } from './generated/client.js';
 import { lineageOf } from './lineage.js';
 import { assertSeq, unknownPosition, unknownStream } from './locks.js';
+import { isWithin, ownerOf, ownershipOf, type Part, partsOf } from './owners.js';
 import { toEdit } from './rows.js';
 import type { ClaimedBatch, Store } from './types.js';
 
@@ -51,7 +52,8 @@ export async function loadClaimed(tx: Transaction, batch: BatchRow): Promise<Cla
 export function batchRecords(db: Database): Pick<Store, 'getClaimedBatch' | 'saveBatchDrift' | 'listBatches'> {
   return {
     async getClaimedBatch(streamId, seq) {
-      const batch = await findBatch(db.prisma, streamId, seq);
+      assertSeq(streamId, seq);
+      const batch = await findBatch(db.prisma, await ownerOf(db.prisma, streamId, seq), seq);
       if (!batch) throw unknownPosition(streamId, seq, 'no batch has this seq');
       if (batch.closedReason === 'released') throw unknownPosition(streamId, seq, 'the batch was given up');
       return loadClaimed(db.prisma, batch);
@@ -68,15 +70,19 @@ export function batchRecords(db: Database): Pick<Store, 'getClaimedBatch' | 'sav
     async listBatches(streamId) {
       const stream = await db.prisma.stream.findUnique({ where: { id: streamId } });
       if (!stream) throw unknownStream(streamId);
+      const inherited = stream.originSeq ? await partsFor(db.prisma, streamId, stream.originSeq) : [];
       const rows = await db.prisma.batch.findMany({
-        where: { streamId, status: 'committed' },
+        where: {
+          status: 'committed',
+          OR: [{ streamId }, ...inherited.map((part) => ({ streamId: part.streamId, seq: { in: part.seqs } }))],
+        },
         include: { _count: { select: { edits: true } } },
         orderBy: { seq: 'asc' },
       });
       const onHead = new Set(await lineageOf(db.prisma, streamId, stream.head));
       return rows.map(
         (row): Batch => ({
-          streamId,
+          streamId: row.streamId,
           seq: row.seq,
           parentSeq: row.parentSeq,
           kind: row.kind as BatchKind,
@@ -93,9 +99,15 @@ export function batchRecords(db: Database): Pick<Store, 'getClaimedBatch' | 'sav
   };
 }
 
+/** The lineage of a position by the streams that hold its batches. @throws ErrataError UNKNOWN_POSITION */
+export async function partsFor(tx: Transaction, streamId: string, seq: number): Promise<Part[]> {
+  const lineage = await lineageOf(tx, streamId, seq);
+  const ownership = await ownershipOf(tx, streamId);
+  return ownership ? partsOf(ownership, lineage) : [];
+}
+
 /** Edits whose columns are in the weights at the end of a lineage. */
-export function activeCondition(streamId: string, lineage: readonly number[]): Prisma.Sql {
-  const seqs = [...lineage];
-  return Prisma.sql`e.stream_id = ${streamId} AND e.seq = ANY(${seqs}) AND NOT EXISTS (
-    SELECT FROM batch_edits m WHERE m.edit_id = e.id AND m.source_seq IS NOT NULL AND m.seq = ANY(${seqs}))`;
+export function activeCondition(lineage: readonly Part[]): Prisma.Sql {
+  return Prisma.sql`${isWithin('e', lineage)} AND NOT EXISTS (
+    SELECT FROM batch_edits m WHERE m.edit_id = e.id AND m.source_seq IS NOT NULL AND ${isWithin('m', lineage)})`;
 }

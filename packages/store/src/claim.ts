@@ -1,6 +1,7 @@
 import { findClaimed, loadClaimed } from './batch-records.js';
 import type { Database, Transaction } from './database.js';
 import { Prisma, type Stream } from './generated/client.js';
+import { inheritanceOf, inheritedEdits } from './inherited.js';
 import { lockStream } from './locks.js';
 import type { Store } from './types.js';
 
@@ -47,14 +48,19 @@ async function supersedeQueued(tx: Transaction, streamId: string, candidates: re
 
 async function writtenByKey(
   tx: Transaction,
-  streamId: string,
+  stream: Stream,
   candidates: readonly Candidate[],
 ): Promise<Map<string, Written[]>> {
   const keys = candidates.map((candidate) => candidate.key_hash);
+  const inheritance = await inheritanceOf(tx, stream);
+  const inherited = inheritance
+    ? Prisma.sql`UNION ALL SELECT id, ordinal, key_hash, target_hash, importance, seq, "column"
+        FROM (${inheritedEdits(inheritance, Prisma.sql`e.key_hash = ANY(${keys})`)}) i WHERE status IN ('applied', 'verified')`
+    : Prisma.empty;
   const rows = await tx.$queryRaw<Written[]>`
     SELECT id, ordinal, key_hash, target_hash, importance, seq, "column" FROM edits
-    WHERE stream_id = ${streamId} AND key_hash = ANY(${keys}) AND status IN ('applied', 'verified') AND seq IS NOT NULL
-    ORDER BY ordinal`;
+    WHERE stream_id = ${stream.id} AND key_hash = ANY(${keys}) AND status IN ('applied', 'verified') AND seq IS NOT NULL
+    ${inherited} ORDER BY ordinal`;
   const result = new Map<string, Written[]>();
   for (const row of rows) result.set(row.key_hash, [...(result.get(row.key_hash) ?? []), row]);
   return result;
@@ -113,14 +119,14 @@ function isRepeat(candidate: Candidate, old: Written): boolean {
 /** Edits to write now and the columns they replace; an edit whose target is in the weights already ends `rejected`. */
 async function choose(
   tx: Transaction,
-  streamId: string,
+  stream: Stream,
   limit: number,
 ): Promise<{ candidates: Candidate[]; removals: Removal[] }> {
   for (;;) {
-    const candidates = await candidatesOf(tx, streamId, limit);
+    const candidates = await candidatesOf(tx, stream.id, limit);
     if (candidates.length === 0) return { candidates: [], removals: [] };
-    await supersedeQueued(tx, streamId, candidates);
-    const written = await writtenByKey(tx, streamId, candidates);
+    await supersedeQueued(tx, stream.id, candidates);
+    const written = await writtenByKey(tx, stream, candidates);
     const repeats = candidates.flatMap((candidate) => {
       const olds = written.get(candidate.key_hash) ?? [];
       return olds.length === 1 && isRepeat(candidate, olds[0]) ? [{ candidate, old: olds[0] }] : [];
@@ -150,7 +156,7 @@ export function claimRecords(db: Database): Pick<Store, 'claimBatch'> {
         const stream = await lockStream(tx, streamId);
         const claimed = await findClaimed(tx, streamId);
         if (claimed) return loadClaimed(tx, claimed);
-        const { candidates, removals } = await choose(tx, streamId, limit);
+        const { candidates, removals } = await choose(tx, stream, limit);
         if (candidates.length === 0) return null;
         const seq = await writeApply(tx, stream, candidates, removals);
         return loadClaimed(tx, await tx.batch.findUniqueOrThrow({ where: { streamId_seq: { streamId, seq } } }));

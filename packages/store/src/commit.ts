@@ -30,15 +30,17 @@ async function stagedHash(tx: Transaction, stream: Stream, batch: Batch, parentH
   return batchHash(parentHash, batch.kind as BatchKind, hashes, ids);
 }
 
-async function setStatuses(tx: Transaction, { streamId, seq, kind }: Batch): Promise<number> {
-  if (kind === 'revoke')
-    return tx.$executeRaw`
+async function setStatuses(tx: Transaction, { streamId, seq, kind }: Batch): Promise<void> {
+  if (kind === 'revoke') {
+    await tx.$executeRaw`
       UPDATE edits e SET updated_at = now(),
         status = CASE WHEN m.replaced_by IS NULL THEN 'revoked' ELSE 'superseded' END,
         reason = CASE WHEN m.replaced_by IS NULL THEN b.reason ELSE 'superseded by ' || m.replaced_by END
       FROM batch_edits m JOIN batches b USING (stream_id, seq)
-      WHERE m.stream_id = ${streamId} AND m.seq = ${seq} AND e.id = m.edit_id`;
-  const changed = await tx.$executeRaw`
+      WHERE m.stream_id = ${streamId} AND m.seq = ${seq} AND e.id = m.edit_id AND e.stream_id = ${streamId}`;
+    return;
+  }
+  await tx.$executeRaw`
     UPDATE edits e SET status = 'applied', live_status = 'applied', live_reason = e.reason, seq = m.seq,
       "column" = m."column", updated_at = now()
     FROM batch_edits m WHERE m.stream_id = ${streamId} AND m.seq = ${seq} AND e.id = m.edit_id`;
@@ -48,24 +50,25 @@ async function setStatuses(tx: Transaction, { streamId, seq, kind }: Batch): Pro
     FROM batch_edits m JOIN edits e ON e.id = m.edit_id
     WHERE m.stream_id = ${streamId} AND m.seq = ${seq} AND o.stream_id = ${streamId} AND o.key_hash = e.key_hash
       AND o.status = 'verified' AND o.seq IS NULL AND o.target_hash <> e.target_hash`;
-  return changed;
 }
 
 async function commitOne(
   tx: Transaction,
   batch: Batch,
   hash: string,
+  at: Date,
   seconds: Prisma.InputJsonObject | null,
 ): Promise<void> {
   const { streamId, seq } = batch;
   const kind = batch.kind === 'apply' ? 'batch' : 'revoke';
   await tx.batch.update({
     where: { streamId_seq: { streamId, seq } },
-    data: { status: 'committed', hash, committedAt: new Date(), ...(seconds ? { seconds } : {}) },
+    data: { status: 'committed', hash, committedAt: at, ...(seconds ? { seconds } : {}) },
   });
-  const edits = await setStatuses(tx, batch);
+  await setStatuses(tx, batch);
+  const edits = await tx.batchEdit.count({ where: { streamId, seq } });
   const superseding = batch.joinedSeq === null ? {} : { supersededBy: batch.joinedSeq };
-  await writeEvent(tx, { streamId, kind, seq, detail: { edits, hash, ...superseding } });
+  await writeEvent(tx, { streamId, kind, seq, detail: { edits, hash, ...superseding }, at });
 }
 
 export function commitRecords(db: Database): Pick<Store, 'commitBatch'> {
@@ -94,11 +97,13 @@ export function commitRecords(db: Database): Pick<Store, 'commitBatch'> {
             'SEQUENCE_GAP',
             `batch ${seq} builds on ${root.parentSeq}, but the head of ${streamId} is ${stream.head}`,
           );
+        // One time for both: a moment between the two is no position.
+        const at = new Date();
         let head = stream.head;
         let hash = stream.headHash;
         for (const one of chain) {
           hash = await stagedHash(tx, stream, one, hash);
-          await commitOne(tx, one, hash, one === batch ? { ...seconds } : null);
+          await commitOne(tx, one, hash, at, one === batch ? { ...seconds } : null);
           head = one.seq;
         }
         if (empty)

@@ -1,8 +1,8 @@
-import { ErrataError } from '@errata/contracts';
-import { activeCondition } from './batch-records.js';
+import { type EditStatus, ErrataError } from '@errata/contracts';
+import { activeCondition, partsFor } from './batch-records.js';
 import type { Database, Transaction } from './database.js';
-import { Prisma } from './generated/client.js';
-import { lineageOf } from './lineage.js';
+import { type Edit as EditRow, Prisma } from './generated/client.js';
+import { type Inheritance, inheritanceOf, inheritedEdits, inheritedStatuses } from './inherited.js';
 import { lockStream, unknownStream } from './locks.js';
 import { toEdit } from './rows.js';
 import { assertStorable, storable } from './text.js';
@@ -54,7 +54,7 @@ async function setOutcome(tx: Transaction, streamId: string, outcome: EditOutcom
   if (status === 'superseded' || status === 'revoked')
     throw new ErrataError('INVALID_REQUEST', `edit ${editId} becomes ${status} by a batch, not by an outcome`);
   if (status === 'rejected') {
-    const claimed = await tx.batchEdit.findFirst({ where: { editId, batch: { status: 'claimed' } } });
+    const claimed = await tx.batchEdit.findFirst({ where: { editId, streamId, batch: { status: 'claimed' } } });
     if (claimed)
       throw new ErrataError(
         'INVALID_REQUEST',
@@ -76,6 +76,28 @@ async function setOutcome(tx: Transaction, streamId: string, outcome: EditOutcom
   });
 }
 
+/** Edits of a branch by ordinal: its own as they are, inherited ones as they stand in the branch. */
+async function listSeen(
+  tx: Transaction,
+  streamId: string,
+  inheritance: Inheritance,
+  { status, above, take }: { status: EditStatus | undefined; above: number; take: number },
+): Promise<EditRow[]> {
+  const seen = await tx.$queryRaw<{ id: string; status: string; reason: string | null }[]>`
+    SELECT id, status, reason FROM (
+      SELECT id, ordinal, status, reason FROM edits WHERE stream_id = ${streamId} AND ordinal > ${above}
+      UNION ALL
+      SELECT id, ordinal, status, reason FROM (${inheritedEdits(inheritance, Prisma.sql`e.ordinal > ${above}`)}) i
+    ) s ${status === undefined ? Prisma.empty : Prisma.sql`WHERE status = ${status}`}
+    ORDER BY ordinal LIMIT ${take}`;
+  const rows = await tx.edit.findMany({ where: { id: { in: seen.map(({ id }) => id) } } });
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  return seen.flatMap(({ id, ...shown }) => {
+    const row = byId.get(id);
+    return row ? [{ ...row, ...shown }] : [];
+  });
+}
+
 export function unknownEdit(streamId: string, editId: string): ErrataError {
   return new ErrataError('UNKNOWN_EDIT', `stream ${streamId} has no edit ${JSON.stringify(editId.slice(0, 100))}`);
 }
@@ -83,34 +105,47 @@ export function unknownEdit(streamId: string, editId: string): ErrataError {
 export function editRecords(db: Database): Pick<Store, 'listEdits' | 'getEdit' | 'activeEdits' | 'updateEdits'> {
   return {
     async listEdits(streamId, { status, after = 0, limit = DEFAULT_PAGE } = {}) {
-      const rows = await db.prisma.edit.findMany({
-        where: { streamId, status, ordinal: { gt: Math.min(after, LARGEST_ORDINAL) } },
-        orderBy: { ordinal: 'asc' },
-        take: limit + 1,
-      });
+      const stream = await db.prisma.stream.findUnique({ where: { id: streamId } });
+      const inheritance = stream && (await inheritanceOf(db.prisma, stream));
+      const above = Math.min(after, LARGEST_ORDINAL);
+      const rows = inheritance
+        ? await listSeen(db.prisma, streamId, inheritance, { status, above, take: limit + 1 })
+        : await db.prisma.edit.findMany({
+            where: { streamId, status, ordinal: { gt: above } },
+            orderBy: { ordinal: 'asc' },
+            take: limit + 1,
+          });
       const page = rows.slice(0, limit);
       return { edits: page.map(toEdit), next: rows.length > limit ? page[page.length - 1].ordinal : null };
     },
 
     async getEdit(streamId, editId) {
       assertStorable({ edit: editId });
-      const row = await db.prisma.edit.findFirst({ where: { id: editId, streamId } });
-      if (!row) throw unknownEdit(streamId, editId);
-      return toEdit(row);
+      const row = await db.prisma.edit.findUnique({ where: { id: editId } });
+      if (row?.streamId === streamId) return toEdit(row);
+      const stream = row && (await db.prisma.stream.findUnique({ where: { id: streamId } }));
+      const inheritance = stream && (await inheritanceOf(db.prisma, stream));
+      const seen = inheritance && (await inheritedStatuses(db.prisma, inheritance, Prisma.sql`e.id = ${editId}`));
+      const shown = seen?.get(editId);
+      if (!row || !shown) throw unknownEdit(streamId, editId);
+      return toEdit({ ...row, status: shown.status, reason: shown.reason });
     },
 
     async activeEdits(streamId, seq) {
       const stream = await db.prisma.stream.findUnique({ where: { id: streamId } });
       if (!stream) throw unknownStream(streamId);
-      const lineage = await lineageOf(db.prisma, streamId, seq ?? stream.head);
+      const at = seq ?? stream.head;
+      const lineage = await partsFor(db.prisma, streamId, at);
       const ids = await db.prisma.$queryRaw<{ ids: string[] | null }[]>(
-        Prisma.sql`SELECT array_agg(e.id) AS ids FROM edits e WHERE ${activeCondition(streamId, lineage)}`,
+        Prisma.sql`SELECT array_agg(e.id) AS ids FROM edits e WHERE ${activeCondition(lineage)}`,
       );
       const rows = await db.prisma.edit.findMany({
         where: { id: { in: ids[0]?.ids ?? [] } },
         orderBy: { ordinal: 'asc' },
       });
-      return rows.map(toEdit);
+      const inheritance = await inheritanceOf(db.prisma, { ...stream, head: at });
+      const statuses = inheritance && (await inheritedStatuses(db.prisma, inheritance));
+      return rows.map((row) => toEdit({ ...row, ...statuses?.get(row.id) }));
     },
 
     async updateEdits(streamId, outcomes) {

@@ -1,7 +1,8 @@
 import { type Edit, type EditInput, newId } from '@errata/contracts';
 import type { Database, Transaction } from './database.js';
-import type { Prisma } from './generated/client.js';
+import { Prisma, type Stream } from './generated/client.js';
 import { answerOnce, findAnswer } from './idempotency.js';
+import { inheritanceOf, inheritedEdits } from './inherited.js';
 import { lockStream } from './locks.js';
 import { toEdit } from './rows.js';
 import { assertStorable, editKeyHash, targetHash } from './text.js';
@@ -21,11 +22,18 @@ interface Known {
 }
 
 /** The latest edit of each key that is queued, under way or in the weights. */
-async function latestByKey(tx: Transaction, streamId: string, keys: string[]): Promise<Map<string, Known>> {
+async function latestByKey(tx: Transaction, stream: Stream, keys: string[]): Promise<Map<string, Known>> {
+  const inheritance = await inheritanceOf(tx, stream);
+  const inherited = inheritance
+    ? Prisma.sql`UNION ALL SELECT id, key_hash, target_hash, importance, ordinal
+        FROM (${inheritedEdits(inheritance, Prisma.sql`e.key_hash = ANY(${keys})`)}) i WHERE status IN ('applied', 'verified')`
+    : Prisma.empty;
   const rows = await tx.$queryRaw<{ id: string; key_hash: string; target_hash: string; importance: number }[]>`
-    SELECT DISTINCT ON (key_hash) id, key_hash, target_hash, importance FROM edits
-    WHERE stream_id = ${streamId} AND key_hash = ANY(${keys})
-      AND (status IN ('queued', 'resolved') OR (status IN ('applied', 'verified') AND seq IS NOT NULL))
+    SELECT DISTINCT ON (key_hash) id, key_hash, target_hash, importance FROM (
+      SELECT id, key_hash, target_hash, importance, ordinal FROM edits
+      WHERE stream_id = ${stream.id} AND key_hash = ANY(${keys})
+        AND (status IN ('queued', 'resolved') OR (status IN ('applied', 'verified') AND seq IS NOT NULL))
+      ${inherited}) k
     ORDER BY key_hash, ordinal DESC`;
   return new Map(
     rows.map(({ id, key_hash, target_hash, importance }) => [key_hash, { id, targetHash: target_hash, importance }]),
@@ -77,7 +85,7 @@ export function enqueueRecords(db: Database): Pick<Store, 'enqueueEdits'> {
         const earlier = idempotency && (await findAnswer<StoredAnswer>(tx, streamId, idempotency));
         if (earlier) return { edits: await replay(tx, streamId, earlier), replayed: true };
 
-        const latest = await latestByKey(tx, streamId, [...new Set(hashed.map((edit) => edit.keyHash))]);
+        const latest = await latestByKey(tx, stream, [...new Set(hashed.map((edit) => edit.keyHash))]);
         const now = new Date();
         const rejected: Record<string, string> = {};
         const rows = hashed.map(({ input, keyHash, targetHash }, index) => {
@@ -124,6 +132,7 @@ export function enqueueRecords(db: Database): Pick<Store, 'enqueueEdits'> {
           column: null,
           baseline: null,
           answer: null,
+          mergedFrom: null,
         };
         return { edits: rows.map((row) => toEdit({ ...row, ...unset })), replayed: false };
       });

@@ -10,10 +10,14 @@ interface NewEvent {
   readonly seq: number;
   readonly detail: Prisma.InputJsonObject;
   readonly editIds?: string[];
+  /** Now, when left out: by the clock that also dates batches, so that a position can be found by either. */
+  readonly at?: Date;
 }
 
 export async function writeEvent(tx: Transaction, event: NewEvent): Promise<void> {
-  await tx.event.create({ data: { ...event, detail: storable(event.detail), editIds: event.editIds ?? [] } });
+  await tx.event.create({
+    data: { at: new Date(), ...event, detail: storable(event.detail), editIds: event.editIds ?? [] },
+  });
 }
 
 export function eventRecords(db: Database): Pick<Store, 'listEvents'> {

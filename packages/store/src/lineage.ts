@@ -1,5 +1,6 @@
 import type { Database, Transaction } from './database.js';
 import { assertSeq, unknownPosition } from './locks.js';
+import { type Ownership, ownerOf, ownershipOf } from './owners.js';
 import type { Store } from './types.js';
 
 interface Walk {
@@ -9,38 +10,79 @@ interface Walk {
   readonly below: number;
 }
 
+async function ownershipFor(tx: Transaction, streamId: string, seq: number): Promise<Ownership> {
+  assertSeq(streamId, seq);
+  const ownership = await ownershipOf(tx, streamId);
+  if (!ownership) throw unknownPosition(streamId, seq, 'no such stream');
+  return ownership;
+}
+
 /**
- * Committed batches from `seq` down through its ancestors, as long as they lie above `floor`.
+ * Committed batches from `seq` down through its ancestors, as long as they lie above `floor`, in whichever streams.
  * @throws ErrataError UNKNOWN_POSITION
  */
-async function walk(tx: Transaction, streamId: string, seq: number, floor: number): Promise<Walk> {
-  assertSeq(streamId, seq);
-  const [row] = await tx.$queryRaw<{ seqs: number[] | null; below: number | null }[]>`
-    WITH RECURSIVE walk(seq, parent_seq) AS (
-      SELECT seq, parent_seq FROM batches WHERE stream_id = ${streamId} AND seq = ${seq} AND status = 'committed'
-      UNION ALL
-      SELECT b.seq, b.parent_seq FROM walk w
-      JOIN batches b ON b.stream_id = ${streamId} AND b.seq = w.parent_seq
-      WHERE w.parent_seq > ${floor})
-    SELECT array_agg(seq ORDER BY seq) AS seqs, min(parent_seq) AS below FROM walk`;
-  if (!row?.seqs || row.below === null) throw unknownPosition(streamId, seq);
-  return { seqs: row.seqs, below: row.below };
+async function walk(
+  tx: Transaction,
+  streamId: string,
+  { owners }: Ownership,
+  seq: number,
+  floor: number,
+): Promise<Walk> {
+  const pieces: number[][] = [];
+  let at = seq;
+  for (const { streamId: owner, from, to } of owners) {
+    if (at < from || at > to || (at <= floor && pieces.length > 0)) continue;
+    const [row] = await tx.$queryRaw<{ seqs: number[] | null; below: number | null }[]>`
+      WITH RECURSIVE walk(seq, parent_seq) AS (
+        SELECT seq, parent_seq FROM batches WHERE stream_id = ${owner} AND seq = ${at} AND status = 'committed'
+        UNION ALL
+        SELECT b.seq, b.parent_seq FROM walk w
+        JOIN batches b ON b.stream_id = ${owner} AND b.seq = w.parent_seq
+        WHERE w.parent_seq > ${Math.max(floor, from - 1)})
+      SELECT array_agg(seq ORDER BY seq) AS seqs, min(parent_seq) AS below FROM walk`;
+    if (!row?.seqs || row.below === null) throw unknownPosition(streamId, at);
+    pieces.unshift(row.seqs);
+    at = row.below;
+  }
+  if (pieces.length === 0) throw unknownPosition(streamId, seq);
+  return { seqs: pieces.flat(), below: at };
+}
+
+/**
+ * Of what lies at or below the point where a branch began, only the path to that point belongs to it.
+ * @throws ErrataError UNKNOWN_POSITION
+ */
+async function assertInherited(tx: Transaction, streamId: string, ownership: Ownership, seq: number): Promise<void> {
+  const { originSeq } = ownership;
+  if (seq === 0 || seq >= originSeq) return;
+  const { seqs } = await walk(tx, streamId, ownership, originSeq, seq - 1);
+  if (seqs[0] !== seq)
+    throw unknownPosition(streamId, seq, `the branch began at seq ${originSeq}, which does not build on it`);
 }
 
 /** Seqs from the root to `seq`, ascending; none for 0. @throws ErrataError UNKNOWN_POSITION */
 export async function lineageOf(tx: Transaction, streamId: string, seq: number): Promise<number[]> {
-  return seq === 0 ? [] : (await walk(tx, streamId, seq, 0)).seqs;
+  if (seq === 0) return [];
+  const ownership = await ownershipFor(tx, streamId, seq);
+  await assertInherited(tx, streamId, ownership, seq);
+  return (await walk(tx, streamId, ownership, seq, 0)).seqs;
 }
 
 /** The log's hash at a committed position; of 0, the genesis. @throws ErrataError UNKNOWN_POSITION, UNKNOWN_STREAM */
 export async function positionHash(tx: Transaction, streamId: string, seq: number): Promise<string> {
   assertSeq(streamId, seq);
-  if (seq === 0) {
-    const stream = await tx.stream.findUnique({ where: { id: streamId }, select: { genesisHash: true } });
-    if (!stream) throw unknownPosition(streamId, seq, 'no such stream');
-    return stream.genesisHash;
-  }
-  const batch = await tx.batch.findUnique({ where: { streamId_seq: { streamId, seq } }, select: { hash: true } });
+  const stream = await tx.stream.findUnique({ where: { id: streamId } });
+  if (!stream) throw unknownPosition(streamId, seq, 'no such stream');
+  if (seq === 0) return stream.genesisHash;
+  if (seq === stream.head) return stream.headHash;
+  if (seq < (stream.originSeq ?? 0)) await assertInherited(tx, streamId, await ownershipFor(tx, streamId, seq), seq);
+  if (seq >= stream.nextSeq)
+    throw unknownPosition(streamId, seq, `the future: the last seq given so far is ${stream.nextSeq - 1}`);
+  const owner = seq > (stream.originSeq ?? 0) ? streamId : await ownerOf(tx, streamId, seq);
+  const batch = await tx.batch.findUnique({
+    where: { streamId_seq: { streamId: owner, seq } },
+    select: { hash: true },
+  });
   if (!batch?.hash) throw unknownPosition(streamId, seq);
   return batch.hash;
 }
@@ -52,7 +94,9 @@ export function lineageRecords(db: Database): Pick<Store, 'lineage' | 'hashAt'> 
       if (seq === knownUpTo && knownUpTo > 0) await positionHash(db.prisma, streamId, seq);
       if (seq === knownUpTo) return { seqs: [], forked: false };
       if (seq > knownUpTo) {
-        const { seqs, below } = await walk(db.prisma, streamId, seq, knownUpTo);
+        const ownership = await ownershipFor(db.prisma, streamId, seq);
+        await assertInherited(db.prisma, streamId, ownership, seq);
+        const { seqs, below } = await walk(db.prisma, streamId, ownership, seq, knownUpTo);
         if (below === knownUpTo) return { seqs, forked: false };
       }
       return { seqs: await lineageOf(db.prisma, streamId, seq), forked: true };

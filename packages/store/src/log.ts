@@ -6,6 +6,7 @@ import { isUniqueViolation } from './errors.js';
 import { entryHash } from './hash.js';
 import { unknownPosition } from './locks.js';
 import { entryColumns, entryIntact, entryRow, readEntryRow, selectEntries } from './log-rows.js';
+import { ownershipOf, partsOf } from './owners.js';
 import type { LogEntry, Store, StoredLogEntry } from './types.js';
 
 interface BatchState {
@@ -67,7 +68,13 @@ function assertFits(entry: LogEntry, batch: BatchState): void {
 async function previousHash(client: pg.PoolClient, entry: LogEntry, batch: BatchState): Promise<string> {
   if (batch.parent_seq === 0) return batch.genesis_hash;
   const { rows } = await client.query<{ hash: string }>(
-    'SELECT hash FROM log_entries WHERE stream_id = $1 AND seq = $2 AND layer = $3 AND row_start = 0',
+    `WITH RECURSIVE chain(id, origin_stream_id, origin_seq) AS (
+       SELECT id, origin_stream_id, origin_seq FROM streams WHERE id = $1
+       UNION ALL
+       SELECT s.id, s.origin_stream_id, s.origin_seq FROM chain c JOIN streams s ON s.id = c.origin_stream_id
+       WHERE c.origin_seq >= $2)
+     SELECT e.hash FROM chain c JOIN log_entries e ON e.stream_id = c.id AND e.seq = $2 AND e.layer = $3 AND e.row_start = 0
+     WHERE c.origin_seq IS NULL OR c.origin_seq < $2`,
     [entry.streamId, batch.parent_seq, entry.layer],
   );
   if (rows[0]) return rows[0].hash;
@@ -125,15 +132,17 @@ export function logRecords(db: Database): Pick<Store, 'stageEntry' | 'stagedLaye
     async readEntries(streamId, layer, seqs) {
       const found = new Map<number, StoredLogEntry>();
       if (seqs.length === 0) return [];
-      for await (const row of db.copyOut(selectEntries(streamId, seqs, layer))) {
-        const entry = readEntryRow(streamId, row);
-        if (!entryIntact(entry))
-          throw new ErrataError(
-            'LOG_CORRUPT',
-            `layer ${layer} of batch ${entry.seq} of ${streamId} does not match its hash`,
-          );
-        found.set(entry.seq, entry);
-      }
+      const ownership = await ownershipOf(db.prisma, streamId);
+      for (const part of ownership ? partsOf(ownership, seqs) : [])
+        for await (const row of db.copyOut(selectEntries(part.streamId, part.seqs, layer))) {
+          const entry = readEntryRow(part.streamId, row);
+          if (!entryIntact(entry))
+            throw new ErrataError(
+              'LOG_CORRUPT',
+              `layer ${layer} of batch ${entry.seq} of ${part.streamId} does not match its hash`,
+            );
+          found.set(entry.seq, entry);
+        }
       return seqs.map((seq) => {
         const entry = found.get(seq);
         if (!entry) throw unknownPosition(streamId, seq, `nothing is staged for layer ${layer}`);

@@ -1,6 +1,8 @@
 import { findClaimed } from './batch-records.js';
 import type { Database, Transaction } from './database.js';
 import { writeEvent } from './events.js';
+import type { Stream } from './generated/client.js';
+import { inheritanceOf, inheritedStatuses } from './inherited.js';
 import { lineageOf, positionHash } from './lineage.js';
 import { lockStream } from './locks.js';
 import { release } from './settle.js';
@@ -43,6 +45,16 @@ async function recomputeStatuses(
   return rows.map((row) => row.id);
 }
 
+/** Inherited edits whose status a move of the head changes, by ordinal; nothing is stored of it. */
+async function movedInherited(tx: Transaction, stream: Stream, seq: number): Promise<string[]> {
+  const before = await inheritanceOf(tx, stream);
+  const after = await inheritanceOf(tx, { ...stream, head: seq });
+  if (!before || !after) return [];
+  const was = await inheritedStatuses(tx, before);
+  const is = await inheritedStatuses(tx, after);
+  return [...is.values()].filter(({ id, status }) => was.get(id)?.status !== status).map(({ id }) => id);
+}
+
 export function rollbackRecords(db: Database): Pick<Store, 'rollback'> {
   return {
     rollback: (streamId, seq) =>
@@ -61,7 +73,10 @@ export function rollbackRecords(db: Database): Pick<Store, 'rollback'> {
           return { head: seq, hash, editIds: repeated ? last.editIds : [] };
         }
         const lineage = await lineageOf(tx, streamId, seq);
-        const editIds = await recomputeStatuses(tx, streamId, lineage, `rolled back to seq ${seq}`);
+        const editIds = [
+          ...(await movedInherited(tx, stream, seq)),
+          ...(await recomputeStatuses(tx, streamId, lineage, `rolled back to seq ${seq}`)),
+        ];
         await tx.stream.update({ where: { id: streamId }, data: { head: seq, headHash: hash } });
         const detail = { from: stream.head, edits: editIds.length, released: claimed?.seq ?? null, hash };
         await writeEvent(tx, { streamId, kind: 'rollback', seq, detail, editIds });

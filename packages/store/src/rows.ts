@@ -21,6 +21,7 @@ export function toEdit(row: Rows.Edit): Edit {
     column: row.column,
     baseline: row.baseline as Baseline | null,
     answer: row.answer,
+    mergedFrom: row.mergedFrom,
     createdAt: row.createdAt.toISOString(),
     updatedAt: row.updatedAt.toISOString(),
   };
@@ -39,6 +40,10 @@ export function toStream(row: Rows.Stream, modelName: string, counts: Stream['co
     statusDetail: row.statusDetail,
     head: row.head,
     headHash: row.headHash,
+    origin:
+      row.originStreamId === null || row.originSeq === null
+        ? null
+        : { streamId: row.originStreamId, seq: row.originSeq },
     createdAt: row.createdAt.toISOString(),
     counts,
   };

@@ -1,5 +1,6 @@
 import { ErrataError } from '@errata/contracts';
 import { batchRecords } from './batch-records.js';
+import { branchRecords } from './branches.js';
 import { checkpointRecords } from './checkpoints.js';
 import { claimRecords } from './claim.js';
 import { claimRevokeRecords } from './claim-revoke.js';
@@ -17,6 +18,7 @@ import { lineageRecords } from './lineage.js';
 import { logRecords } from './log.js';
 import { APPLIED, pendingMigrations, readMigrations } from './migrate.js';
 import { modelRecords } from './models.js';
+import { positionRecords } from './positions.js';
 import { rollbackRecords } from './rollback.js';
 import { settleRecords } from './settle.js';
 import { shardRecords } from './shards.js';
@@ -66,9 +68,11 @@ function guarded(store: Store): Store {
 export function createStore({ databaseUrl, poolSize = DEFAULT_POOL_SIZE, logger }: StoreOptions): Store {
   const db = openDatabase(databaseUrl, poolSize, logger);
   const covariances = covarianceRecords(db);
+  const streams = streamRecords(db);
   return guarded({
     ...modelRecords(db),
-    ...streamRecords(db),
+    ...streams,
+    ...branchRecords(db, streams),
     ...enqueueRecords(db),
     ...editRecords(db),
     ...claimRecords(db),
@@ -79,6 +83,7 @@ export function createStore({ databaseUrl, poolSize = DEFAULT_POOL_SIZE, logger 
     ...logRecords(db),
     ...commitRecords(db),
     ...lineageRecords(db),
+    ...positionRecords(db),
     ...verifyRecords(db),
     ...checkpointRecords(db),
     ...rollbackRecords(db),

@@ -11,15 +11,18 @@ import { holdCorpus } from './corpora.js';
 import type { Database } from './database.js';
 import { isUniqueViolation } from './errors.js';
 import { writeEvent } from './events.js';
+import type { Stream as StreamRow } from './generated/client.js';
 import { genesisHash } from './hash.js';
 import { answerOnce } from './idempotency.js';
+import { inheritanceOf, inheritedEdits } from './inherited.js';
 import { lockStream, unknownStream } from './locks.js';
 import { modelRecords } from './models.js';
 import { toStream } from './rows.js';
 import { assertStorable, storable } from './text.js';
 import type { Store } from './types.js';
 
-const STREAMS_SCOPE = 'streams';
+/** Idempotency keys for the making of streams. */
+export const STREAMS_SCOPE = 'streams';
 
 /** The event that a change of status is, if any. */
 function statusEvent(from: StreamStatus, to: StreamStatus): StreamEvent['kind'] | null {
@@ -50,7 +53,8 @@ export function streamRecords(
 > {
   const { getModel } = modelRecords(db);
 
-  async function counts(streamIds: string[]): Promise<Map<string, Stream['counts']>> {
+  async function counts(streams: readonly StreamRow[]): Promise<Map<string, Stream['counts']>> {
+    const streamIds = streams.map((stream) => stream.id);
     const groups = await db.prisma.edit.groupBy({
       by: ['streamId', 'status'],
       where: { streamId: { in: streamIds } },
@@ -60,6 +64,14 @@ export function streamRecords(
     for (const { streamId, status, _count } of groups) {
       const of = result.get(streamId);
       if (of) of[status as EditStatus] = _count;
+    }
+    for (const stream of streams) {
+      const inheritance = await inheritanceOf(db.prisma, stream);
+      const of = result.get(stream.id);
+      if (!inheritance || !of) continue;
+      const inherited = await db.prisma.$queryRaw<{ status: EditStatus; edits: number }[]>`
+        SELECT status, count(*)::int AS edits FROM (${inheritedEdits(inheritance)}) i GROUP BY status`;
+      for (const { status, edits } of inherited) of[status] = (of[status] ?? 0) + edits;
     }
     return result;
   }
@@ -71,7 +83,7 @@ export function streamRecords(
       (await db.prisma.stream.findUnique({ where: { id: idOrName }, include })) ??
       (await db.prisma.stream.findUnique({ where: { name: idOrName }, include }));
     if (!row) throw unknownStream(idOrName);
-    return toStream(row, row.model.name, (await counts([row.id])).get(row.id) ?? {});
+    return toStream(row, row.model.name, (await counts([row])).get(row.id) ?? {});
   }
 
   return {
@@ -112,12 +124,13 @@ export function streamRecords(
       }
     },
 
-    async listStreams() {
+    async listStreams(originId) {
       const rows = await db.prisma.stream.findMany({
+        where: { originStreamId: originId },
         include: { model: { select: { name: true } } },
         orderBy: [{ createdAt: 'asc' }, { id: 'asc' }],
       });
-      const counted = await counts(rows.map((row) => row.id));
+      const counted = await counts(rows);
       return rows.map((row) => toStream(row, row.model.name, counted.get(row.id) ?? {}));
     },
 

@@ -2,6 +2,7 @@ import { ErrataError } from '@errata/contracts';
 import { assertMatrix, float32Array, float32Bytes } from './bytes.js';
 import { copyIn, type Database } from './database.js';
 import { unknownPosition, unknownStream } from './locks.js';
+import { ownershipOf, partsOf } from './owners.js';
 import type { Store } from './types.js';
 
 const STREAM_ID = /^str_[0-9a-f]{32}$/;
@@ -44,7 +45,9 @@ export function targetRecords(db: Database): Pick<Store, 'saveTargets' | 'readTa
     async readTargets(streamId, seq) {
       if (!STREAM_ID.test(streamId)) throw unknownStream(streamId);
       if (!Number.isInteger(seq)) throw unknownPosition(streamId, seq);
-      const query = `SELECT rows, columns, data FROM targets WHERE stream_id = '${streamId}' AND seq = ${seq}`;
+      const ownership = await ownershipOf(db.prisma, streamId);
+      const owner = (ownership && partsOf(ownership, [seq])[0]?.streamId) ?? streamId;
+      const query = `SELECT rows, columns, data FROM targets WHERE stream_id = '${owner}' AND seq = ${seq}`;
       for await (const [rows, columns, data] of db.copyOut(query))
         if (rows && columns && data)
           return { rows: rows.readInt32BE(), columns: columns.readInt32BE(), data: float32Array(data) };

@@ -83,6 +83,23 @@ export interface NewStream {
   readonly config: EditorConfig;
 }
 
+/** A new stream that goes on from a position of another. */
+export interface NewBranch {
+  readonly name: string;
+  readonly seq: number;
+}
+
+/**
+ * A position by what it is known by. `at` (ISO 8601): where the head was at that time, after rollbacks too; of a branch at
+ * a time before it was made, the last position of its history committed by then. `beforeEdit`: what the batch of an edit
+ * on the head's lineage was committed on.
+ */
+export type PositionTarget =
+  | { readonly seq: number }
+  | { readonly checkpoint: string }
+  | { readonly at: string }
+  | { readonly beforeEdit: string };
+
 export interface CovarianceInfo {
   readonly id: string;
   readonly modelId: string;
@@ -125,7 +142,8 @@ export type Lineage = readonly number[];
 /**
  * Everything that lasts. All methods throw `ErrataError`; a lost connection is `NOT_READY` (retryable).
  * The history of a stream is a tree of batches: `seq` numbers are never reused, each batch names its parent, the head
- * is a pointer. Rollback moves the head; nothing is deleted.
+ * is a pointer. Rollback moves the head; nothing is deleted. A branch has its origin's history up to where it left; all
+ * reads of a stream go through to there.
  */
 export interface Store {
   // models
@@ -139,7 +157,8 @@ export interface Store {
   createStream(stream: NewStream, idempotency?: Idempotency): Promise<Stream>;
   /** By id or by name. @throws UNKNOWN_STREAM */
   getStream(idOrName: string): Promise<Stream>;
-  listStreams(): Promise<Stream[]>;
+  /** All streams, or the branches that left one directly. */
+  listStreams(originId?: string): Promise<Stream[]>;
   setStreamStatus(streamId: string, status: StreamStatus, detail?: string | null): Promise<void>;
   /** Says how far the preparation of streams is; those that are not `preparing` any more are left alone. */
   reportPreparation(streamIds: readonly string[], detail: string): Promise<void>;
@@ -175,7 +194,7 @@ export interface Store {
    * Records what was found out. Status: `resolved` and `rejected` of edits not yet written, `applied` and `verified` of
    * written ones; one that does not fit (an edit rolled back meanwhile) is left out, the rest of the outcome kept.
    * Text that a model made is stored with U+FFFD for what Postgres cannot keep.
-   * @throws UNKNOWN_EDIT, INVALID_REQUEST a status that only a batch gives, `rejected` for an edit in a claimed batch
+   * @throws UNKNOWN_EDIT none that was sent to this stream, INVALID_REQUEST a status that only a batch gives, `rejected` for an edit in a claimed batch
    */
   updateEdits(streamId: string, outcomes: readonly EditOutcome[]): Promise<void>;
 
@@ -238,6 +257,17 @@ export interface Store {
   verifyLog(streamId: string, seq: number): Promise<{ hash: string; entries: number; problems: string[] }>;
 
   // time travel
+  /** @throws UNKNOWN_STREAM, UNKNOWN_POSITION, UNKNOWN_CHECKPOINT, UNKNOWN_EDIT, EDIT_NOT_ON_LINEAGE, INVALID_REQUEST no time */
+  resolvePosition(streamId: string, target: PositionTarget): Promise<{ seq: number; hash: string }>;
+  /**
+   * Makes a stream whose history up to a position is another's, with its configuration and covariances. Nothing is
+   * copied: the branch reads the rows of its origin, and derives what became of their edits from its own lineage. What
+   * either does afterwards does not show in the other.
+   * @throws UNKNOWN_STREAM, UNKNOWN_POSITION, NAME_TAKEN. With an idempotency key, the same key and body yield the same branch.
+   */
+  createBranch(streamId: string, branch: NewBranch, idempotency?: Idempotency): Promise<Stream>;
+  /** Branches that left a stream directly, oldest first. @throws UNKNOWN_STREAM */
+  listBranches(streamId: string): Promise<Stream[]>;
   /** Idempotent for the same name and position. @throws NAME_TAKEN */
   createCheckpoint(streamId: string, name: string): Promise<Checkpoint>;
   listCheckpoints(streamId: string): Promise<Checkpoint[]>;

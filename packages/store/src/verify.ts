@@ -4,6 +4,7 @@ import { batchHash, genesisHash } from './hash.js';
 import { lineageOf } from './lineage.js';
 import { unknownStream } from './locks.js';
 import { entryIntact, readEntryRow, selectEntries } from './log-rows.js';
+import { ownershipOf, type Part, partsOf } from './owners.js';
 import type { Store } from './types.js';
 
 /** Batches looked at per query: bounds what is held in memory besides the one entry being hashed. */
@@ -35,6 +36,16 @@ async function factsOf(db: Database, streamId: string, seqs: number[]): Promise<
   );
 }
 
+/** Pieces of a lineage for one query each, in its order. */
+function pages(parts: readonly Part[]): { owner: string; seqs: number[] }[] {
+  return parts.flatMap(({ streamId, seqs }) =>
+    Array.from({ length: Math.ceil(seqs.length / BATCHES_PER_QUERY) }, (_, page) => ({
+      owner: streamId,
+      seqs: seqs.slice(page * BATCHES_PER_QUERY, (page + 1) * BATCHES_PER_QUERY),
+    })),
+  );
+}
+
 export function verifyRecords(db: Database): Pick<Store, 'verifyLog'> {
   return {
     async verifyLog(streamId, seq) {
@@ -43,20 +54,22 @@ export function verifyRecords(db: Database): Pick<Store, 'verifyLog'> {
       const lineage = await lineageOf(db.prisma, streamId, seq);
       const config = stream.config as unknown as EditorConfig;
       const problems: string[] = [];
-      const genesis = genesisHash(streamId, stream.modelId, editorConfigHash(config));
+      const ownership = await ownershipOf(db.prisma, streamId);
+      const genesis = genesisHash(ownership?.rootId ?? streamId, stream.modelId, editorConfigHash(config));
       if (genesis !== stream.genesisHash)
-        problems.push('the genesis hash does not match the stream id, its model and its configuration');
+        problems.push(
+          'the genesis hash does not match the id of the stream where the log begins, its model and its configuration',
+        );
 
       let hash = stream.genesisHash;
       let entries = 0;
       let parent = 0;
       const last = new Map(config.layers.map((layer) => [layer, stream.genesisHash]));
-      for (let at = 0; at < lineage.length; at += BATCHES_PER_QUERY) {
-        const seqs = lineage.slice(at, at + BATCHES_PER_QUERY);
-        const facts = await factsOf(db, streamId, seqs);
+      for (const { owner, seqs } of pages(ownership ? partsOf(ownership, lineage) : [])) {
+        const facts = await factsOf(db, owner, seqs);
         const hashes = new Map<number, string[]>(seqs.map((s) => [s, []]));
-        for await (const row of db.copyOut(selectEntries(streamId, seqs))) {
-          const entry = readEntryRow(streamId, row);
+        for await (const row of db.copyOut(selectEntries(owner, seqs))) {
+          const entry = readEntryRow(owner, row);
           const where = `batch ${entry.seq}, layer ${entry.layer}`;
           if (!entryIntact(entry)) problems.push(`${where}: the bytes do not match their hash`);
           if (entry.previousHash !== last.get(entry.layer))

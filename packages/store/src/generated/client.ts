@@ -48,7 +48,8 @@ export { Prisma }
 export type Model = Prisma.ModelModel
 /**
  * Model Stream
- * An ordered sequence of edits on one model. `head` points into the tree of its batches; 0 is the root.
+ * An ordered sequence of edits on one model. `head` points into the tree of its batches; 0 is the root. A branch reads
+ * what lies at or below `originSeq` from its origin.
  */
 export type Stream = Prisma.StreamModel
 /**

@@ -25,8 +25,12 @@ async function prepareLayers(
   const state = { streamId: stream.id, seq: stream.head, staged: [] };
   const { layers } = stream.config;
   let done = 0;
-  const report = () =>
-    store.setStreamStatus(stream.id, 'preparing', `inverse covariances: ${done} of ${layers.length} layers`);
+  // A branch is ready from the start: its origin was prepared.
+  const ready = stream.origin !== null && stream.status === 'ready';
+  const report = async () => {
+    if (!ready)
+      await store.setStreamStatus(stream.id, 'preparing', `inverse covariances: ${done} of ${layers.length} layers`);
+  };
   await report();
   const results = await Promise.allSettled(
     layers.map(async (layer): Promise<LayerPreparation> => {

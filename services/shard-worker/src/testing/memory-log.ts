@@ -70,6 +70,7 @@ export class MemoryLog implements ShardStore {
       configHash: editorConfigHash(config),
       status: 'ready',
       statusDetail: null,
+      origin: null,
       head: 0,
       headHash: '',
       createdAt: new Date(0).toISOString(),

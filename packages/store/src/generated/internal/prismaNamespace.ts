@@ -1906,6 +1906,8 @@ export const StreamScalarFieldEnum = {
   genesisHash: 'genesisHash',
   nextSeq: 'nextSeq',
   nextOrdinal: 'nextOrdinal',
+  originStreamId: 'originStreamId',
+  originSeq: 'originSeq',
   createdAt: 'createdAt'
 } as const
 
@@ -1934,6 +1936,7 @@ export const EditScalarFieldEnum = {
   column: 'column',
   baseline: 'baseline',
   answer: 'answer',
+  mergedFrom: 'mergedFrom',
   createdAt: 'createdAt',
   updatedAt: 'updatedAt'
 } as const

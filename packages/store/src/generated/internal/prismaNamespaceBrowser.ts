@@ -114,6 +114,8 @@ export const StreamScalarFieldEnum = {
   genesisHash: 'genesisHash',
   nextSeq: 'nextSeq',
   nextOrdinal: 'nextOrdinal',
+  originStreamId: 'originStreamId',
+  originSeq: 'originSeq',
   createdAt: 'createdAt'
 } as const
 
@@ -142,6 +144,7 @@ export const EditScalarFieldEnum = {
   column: 'column',
   baseline: 'baseline',
   answer: 'answer',
+  mergedFrom: 'mergedFrom',
   createdAt: 'createdAt',
   updatedAt: 'updatedAt'
 } as const

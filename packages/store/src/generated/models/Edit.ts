@@ -58,6 +58,7 @@ export type EditMinAggregateOutputType = {
   seq: number | null
   column: number | null
   answer: string | null
+  mergedFrom: string | null
   createdAt: Date | null
   updatedAt: Date | null
 }
@@ -80,6 +81,7 @@ export type EditMaxAggregateOutputType = {
   seq: number | null
   column: number | null
   answer: string | null
+  mergedFrom: string | null
   createdAt: Date | null
   updatedAt: Date | null
 }
@@ -106,6 +108,7 @@ export type EditCountAggregateOutputType = {
   column: number
   baseline: number
   answer: number
+  mergedFrom: number
   createdAt: number
   updatedAt: number
   _all: number
@@ -144,6 +147,7 @@ export type EditMinAggregateInputType = {
   seq?: true
   column?: true
   answer?: true
+  mergedFrom?: true
   createdAt?: true
   updatedAt?: true
 }
@@ -166,6 +170,7 @@ export type EditMaxAggregateInputType = {
   seq?: true
   column?: true
   answer?: true
+  mergedFrom?: true
   createdAt?: true
   updatedAt?: true
 }
@@ -192,6 +197,7 @@ export type EditCountAggregateInputType = {
   column?: true
   baseline?: true
   answer?: true
+  mergedFrom?: true
   createdAt?: true
   updatedAt?: true
   _all?: true
@@ -305,6 +311,7 @@ export type EditGroupByOutputType = {
   column: number | null
   baseline: runtime.JsonValue | null
   answer: string | null
+  mergedFrom: string | null
   createdAt: Date
   updatedAt: Date
   _count: EditCountAggregateOutputType | null
@@ -354,10 +361,13 @@ export type EditWhereInput = {
   column?: Prisma.IntNullableFilter<"Edit"> | number | null
   baseline?: Prisma.JsonNullableFilter<"Edit">
   answer?: Prisma.StringNullableFilter<"Edit"> | string | null
+  mergedFrom?: Prisma.StringNullableFilter<"Edit"> | string | null
   createdAt?: Prisma.DateTimeFilter<"Edit"> | Date | string
   updatedAt?: Prisma.DateTimeFilter<"Edit"> | Date | string
   stream?: Prisma.XOR<Prisma.StreamScalarRelationFilter, Prisma.StreamWhereInput>
   batches?: Prisma.BatchEditListRelationFilter
+  merged?: Prisma.XOR<Prisma.EditNullableScalarRelationFilter, Prisma.EditWhereInput> | null
+  merges?: Prisma.EditListRelationFilter
 }
 
 export type EditOrderByWithRelationInput = {
@@ -382,10 +392,13 @@ export type EditOrderByWithRelationInput = {
   column?: Prisma.SortOrderInput | Prisma.SortOrder
   baseline?: Prisma.SortOrderInput | Prisma.SortOrder
   answer?: Prisma.SortOrderInput | Prisma.SortOrder
+  mergedFrom?: Prisma.SortOrderInput | Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   updatedAt?: Prisma.SortOrder
   stream?: Prisma.StreamOrderByWithRelationInput
   batches?: Prisma.BatchEditOrderByRelationAggregateInput
+  merged?: Prisma.EditOrderByWithRelationInput
+  merges?: Prisma.EditOrderByRelationAggregateInput
 }
 
 export type EditWhereUniqueInput = Prisma.AtLeast<{
@@ -414,10 +427,13 @@ export type EditWhereUniqueInput = Prisma.AtLeast<{
   column?: Prisma.IntNullableFilter<"Edit"> | number | null
   baseline?: Prisma.JsonNullableFilter<"Edit">
   answer?: Prisma.StringNullableFilter<"Edit"> | string | null
+  mergedFrom?: Prisma.StringNullableFilter<"Edit"> | string | null
   createdAt?: Prisma.DateTimeFilter<"Edit"> | Date | string
   updatedAt?: Prisma.DateTimeFilter<"Edit"> | Date | string
   stream?: Prisma.XOR<Prisma.StreamScalarRelationFilter, Prisma.StreamWhereInput>
   batches?: Prisma.BatchEditListRelationFilter
+  merged?: Prisma.XOR<Prisma.EditNullableScalarRelationFilter, Prisma.EditWhereInput> | null
+  merges?: Prisma.EditListRelationFilter
 }, "id" | "streamId_ordinal">
 
 export type EditOrderByWithAggregationInput = {
@@ -442,6 +458,7 @@ export type EditOrderByWithAggregationInput = {
   column?: Prisma.SortOrderInput | Prisma.SortOrder
   baseline?: Prisma.SortOrderInput | Prisma.SortOrder
   answer?: Prisma.SortOrderInput | Prisma.SortOrder
+  mergedFrom?: Prisma.SortOrderInput | Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   updatedAt?: Prisma.SortOrder
   _count?: Prisma.EditCountOrderByAggregateInput
@@ -476,6 +493,7 @@ export type EditScalarWhereWithAggregatesInput = {
   column?: Prisma.IntNullableWithAggregatesFilter<"Edit"> | number | null
   baseline?: Prisma.JsonNullableWithAggregatesFilter<"Edit">
   answer?: Prisma.StringNullableWithAggregatesFilter<"Edit"> | string | null
+  mergedFrom?: Prisma.StringNullableWithAggregatesFilter<"Edit"> | string | null
   createdAt?: Prisma.DateTimeWithAggregatesFilter<"Edit"> | Date | string
   updatedAt?: Prisma.DateTimeWithAggregatesFilter<"Edit"> | Date | string
 }
@@ -505,6 +523,8 @@ export type EditCreateInput = {
   updatedAt?: Date | string
   stream: Prisma.StreamCreateNestedOneWithoutEditsInput
   batches?: Prisma.BatchEditCreateNestedManyWithoutEditInput
+  merged?: Prisma.EditCreateNestedOneWithoutMergesInput
+  merges?: Prisma.EditCreateNestedManyWithoutMergedInput
 }
 
 export type EditUncheckedCreateInput = {
@@ -529,9 +549,11 @@ export type EditUncheckedCreateInput = {
   column?: number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
+  mergedFrom?: string | null
   createdAt?: Date | string
   updatedAt?: Date | string
   batches?: Prisma.BatchEditUncheckedCreateNestedManyWithoutEditInput
+  merges?: Prisma.EditUncheckedCreateNestedManyWithoutMergedInput
 }
 
 export type EditUpdateInput = {
@@ -559,6 +581,8 @@ export type EditUpdateInput = {
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   stream?: Prisma.StreamUpdateOneRequiredWithoutEditsNestedInput
   batches?: Prisma.BatchEditUpdateManyWithoutEditNestedInput
+  merged?: Prisma.EditUpdateOneWithoutMergesNestedInput
+  merges?: Prisma.EditUpdateManyWithoutMergedNestedInput
 }
 
 export type EditUncheckedUpdateInput = {
@@ -583,9 +607,11 @@ export type EditUncheckedUpdateInput = {
   column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  mergedFrom?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   batches?: Prisma.BatchEditUncheckedUpdateManyWithoutEditNestedInput
+  merges?: Prisma.EditUncheckedUpdateManyWithoutMergedNestedInput
 }
 
 export type EditCreateManyInput = {
@@ -610,6 +636,7 @@ export type EditCreateManyInput = {
   column?: number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
+  mergedFrom?: string | null
   createdAt?: Date | string
   updatedAt?: Date | string
 }
@@ -661,6 +688,7 @@ export type EditUncheckedUpdateManyInput = {
   column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  mergedFrom?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
 }
@@ -681,6 +709,11 @@ export type StringNullableListFilter<$PrismaModel = never> = {
   hasEvery?: string[] | Prisma.ListStringFieldRefInput<$PrismaModel>
   hasSome?: string[] | Prisma.ListStringFieldRefInput<$PrismaModel>
   isEmpty?: boolean
+}
+
+export type EditNullableScalarRelationFilter = {
+  is?: Prisma.EditWhereInput | null
+  isNot?: Prisma.EditWhereInput | null
 }
 
 export type EditStreamIdOrdinalCompoundUniqueInput = {
@@ -710,6 +743,7 @@ export type EditCountOrderByAggregateInput = {
   column?: Prisma.SortOrder
   baseline?: Prisma.SortOrder
   answer?: Prisma.SortOrder
+  mergedFrom?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   updatedAt?: Prisma.SortOrder
 }
@@ -739,6 +773,7 @@ export type EditMaxOrderByAggregateInput = {
   seq?: Prisma.SortOrder
   column?: Prisma.SortOrder
   answer?: Prisma.SortOrder
+  mergedFrom?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   updatedAt?: Prisma.SortOrder
 }
@@ -761,6 +796,7 @@ export type EditMinOrderByAggregateInput = {
   seq?: Prisma.SortOrder
   column?: Prisma.SortOrder
   answer?: Prisma.SortOrder
+  mergedFrom?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   updatedAt?: Prisma.SortOrder
 }
@@ -831,6 +867,26 @@ export type EditCreatetagsInput = {
   set: string[]
 }
 
+export type EditCreateNestedOneWithoutMergesInput = {
+  create?: Prisma.XOR<Prisma.EditCreateWithoutMergesInput, Prisma.EditUncheckedCreateWithoutMergesInput>
+  connectOrCreate?: Prisma.EditCreateOrConnectWithoutMergesInput
+  connect?: Prisma.EditWhereUniqueInput
+}
+
+export type EditCreateNestedManyWithoutMergedInput = {
+  create?: Prisma.XOR<Prisma.EditCreateWithoutMergedInput, Prisma.EditUncheckedCreateWithoutMergedInput> | Prisma.EditCreateWithoutMergedInput[] | Prisma.EditUncheckedCreateWithoutMergedInput[]
+  connectOrCreate?: Prisma.EditCreateOrConnectWithoutMergedInput | Prisma.EditCreateOrConnectWithoutMergedInput[]
+  createMany?: Prisma.EditCreateManyMergedInputEnvelope
+  connect?: Prisma.EditWhereUniqueInput | Prisma.EditWhereUniqueInput[]
+}
+
+export type EditUncheckedCreateNestedManyWithoutMergedInput = {
+  create?: Prisma.XOR<Prisma.EditCreateWithoutMergedInput, Prisma.EditUncheckedCreateWithoutMergedInput> | Prisma.EditCreateWithoutMergedInput[] | Prisma.EditUncheckedCreateWithoutMergedInput[]
+  connectOrCreate?: Prisma.EditCreateOrConnectWithoutMergedInput | Prisma.EditCreateOrConnectWithoutMergedInput[]
+  createMany?: Prisma.EditCreateManyMergedInputEnvelope
+  connect?: Prisma.EditWhereUniqueInput | Prisma.EditWhereUniqueInput[]
+}
+
 export type EditUpdateparaphrasesInput = {
   set?: string[]
   push?: string | string[]
@@ -854,12 +910,42 @@ export type FloatFieldUpdateOperationsInput = {
   divide?: number
 }
 
-export type NullableIntFieldUpdateOperationsInput = {
-  set?: number | null
-  increment?: number
-  decrement?: number
-  multiply?: number
-  divide?: number
+export type EditUpdateOneWithoutMergesNestedInput = {
+  create?: Prisma.XOR<Prisma.EditCreateWithoutMergesInput, Prisma.EditUncheckedCreateWithoutMergesInput>
+  connectOrCreate?: Prisma.EditCreateOrConnectWithoutMergesInput
+  upsert?: Prisma.EditUpsertWithoutMergesInput
+  disconnect?: Prisma.EditWhereInput | boolean
+  delete?: Prisma.EditWhereInput | boolean
+  connect?: Prisma.EditWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.EditUpdateToOneWithWhereWithoutMergesInput, Prisma.EditUpdateWithoutMergesInput>, Prisma.EditUncheckedUpdateWithoutMergesInput>
+}
+
+export type EditUpdateManyWithoutMergedNestedInput = {
+  create?: Prisma.XOR<Prisma.EditCreateWithoutMergedInput, Prisma.EditUncheckedCreateWithoutMergedInput> | Prisma.EditCreateWithoutMergedInput[] | Prisma.EditUncheckedCreateWithoutMergedInput[]
+  connectOrCreate?: Prisma.EditCreateOrConnectWithoutMergedInput | Prisma.EditCreateOrConnectWithoutMergedInput[]
+  upsert?: Prisma.EditUpsertWithWhereUniqueWithoutMergedInput | Prisma.EditUpsertWithWhereUniqueWithoutMergedInput[]
+  createMany?: Prisma.EditCreateManyMergedInputEnvelope
+  set?: Prisma.EditWhereUniqueInput | Prisma.EditWhereUniqueInput[]
+  disconnect?: Prisma.EditWhereUniqueInput | Prisma.EditWhereUniqueInput[]
+  delete?: Prisma.EditWhereUniqueInput | Prisma.EditWhereUniqueInput[]
+  connect?: Prisma.EditWhereUniqueInput | Prisma.EditWhereUniqueInput[]
+  update?: Prisma.EditUpdateWithWhereUniqueWithoutMergedInput | Prisma.EditUpdateWithWhereUniqueWithoutMergedInput[]
+  updateMany?: Prisma.EditUpdateManyWithWhereWithoutMergedInput | Prisma.EditUpdateManyWithWhereWithoutMergedInput[]
+  deleteMany?: Prisma.EditScalarWhereInput | Prisma.EditScalarWhereInput[]
+}
+
+export type EditUncheckedUpdateManyWithoutMergedNestedInput = {
+  create?: Prisma.XOR<Prisma.EditCreateWithoutMergedInput, Prisma.EditUncheckedCreateWithoutMergedInput> | Prisma.EditCreateWithoutMergedInput[] | Prisma.EditUncheckedCreateWithoutMergedInput[]
+  connectOrCreate?: Prisma.EditCreateOrConnectWithoutMergedInput | Prisma.EditCreateOrConnectWithoutMergedInput[]
+  upsert?: Prisma.EditUpsertWithWhereUniqueWithoutMergedInput | Prisma.EditUpsertWithWhereUniqueWithoutMergedInput[]
+  createMany?: Prisma.EditCreateManyMergedInputEnvelope
+  set?: Prisma.EditWhereUniqueInput | Prisma.EditWhereUniqueInput[]
+  disconnect?: Prisma.EditWhereUniqueInput | Prisma.EditWhereUniqueInput[]
+  delete?: Prisma.EditWhereUniqueInput | Prisma.EditWhereUniqueInput[]
+  connect?: Prisma.EditWhereUniqueInput | Prisma.EditWhereUniqueInput[]
+  update?: Prisma.EditUpdateWithWhereUniqueWithoutMergedInput | Prisma.EditUpdateWithWhereUniqueWithoutMergedInput[]
+  updateMany?: Prisma.EditUpdateManyWithWhereWithoutMergedInput | Prisma.EditUpdateManyWithWhereWithoutMergedInput[]
+  deleteMany?: Prisma.EditScalarWhereInput | Prisma.EditScalarWhereInput[]
 }
 
 export type EditCreateNestedOneWithoutBatchesInput = {
@@ -900,6 +986,8 @@ export type EditCreateWithoutStreamInput = {
   createdAt?: Date | string
   updatedAt?: Date | string
   batches?: Prisma.BatchEditCreateNestedManyWithoutEditInput
+  merged?: Prisma.EditCreateNestedOneWithoutMergesInput
+  merges?: Prisma.EditCreateNestedManyWithoutMergedInput
 }
 
 export type EditUncheckedCreateWithoutStreamInput = {
@@ -923,9 +1011,11 @@ export type EditUncheckedCreateWithoutStreamInput = {
   column?: number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
+  mergedFrom?: string | null
   createdAt?: Date | string
   updatedAt?: Date | string
   batches?: Prisma.BatchEditUncheckedCreateNestedManyWithoutEditInput
+  merges?: Prisma.EditUncheckedCreateNestedManyWithoutMergedInput
 }
 
 export type EditCreateOrConnectWithoutStreamInput = {
@@ -979,8 +1069,219 @@ export type EditScalarWhereInput = {
   column?: Prisma.IntNullableFilter<"Edit"> | number | null
   baseline?: Prisma.JsonNullableFilter<"Edit">
   answer?: Prisma.StringNullableFilter<"Edit"> | string | null
+  mergedFrom?: Prisma.StringNullableFilter<"Edit"> | string | null
   createdAt?: Prisma.DateTimeFilter<"Edit"> | Date | string
   updatedAt?: Prisma.DateTimeFilter<"Edit"> | Date | string
+}
+
+export type EditCreateWithoutMergesInput = {
+  id: string
+  ordinal: number
+  subject?: string | null
+  prompt: string
+  target: string
+  paraphrases?: Prisma.EditCreateparaphrasesInput | string[]
+  neighbours?: Prisma.EditCreateneighboursInput | string[]
+  source?: string | null
+  tags?: Prisma.EditCreatetagsInput | string[]
+  importance?: number
+  keyHash: string
+  targetHash: string
+  status: string
+  reason?: string | null
+  liveStatus?: string
+  liveReason?: string | null
+  seq?: number | null
+  column?: number | null
+  baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  answer?: string | null
+  createdAt?: Date | string
+  updatedAt?: Date | string
+  stream: Prisma.StreamCreateNestedOneWithoutEditsInput
+  batches?: Prisma.BatchEditCreateNestedManyWithoutEditInput
+  merged?: Prisma.EditCreateNestedOneWithoutMergesInput
+}
+
+export type EditUncheckedCreateWithoutMergesInput = {
+  id: string
+  streamId: string
+  ordinal: number
+  subject?: string | null
+  prompt: string
+  target: string
+  paraphrases?: Prisma.EditCreateparaphrasesInput | string[]
+  neighbours?: Prisma.EditCreateneighboursInput | string[]
+  source?: string | null
+  tags?: Prisma.EditCreatetagsInput | string[]
+  importance?: number
+  keyHash: string
+  targetHash: string
+  status: string
+  reason?: string | null
+  liveStatus?: string
+  liveReason?: string | null
+  seq?: number | null
+  column?: number | null
+  baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  answer?: string | null
+  mergedFrom?: string | null
+  createdAt?: Date | string
+  updatedAt?: Date | string
+  batches?: Prisma.BatchEditUncheckedCreateNestedManyWithoutEditInput
+}
+
+export type EditCreateOrConnectWithoutMergesInput = {
+  where: Prisma.EditWhereUniqueInput
+  create: Prisma.XOR<Prisma.EditCreateWithoutMergesInput, Prisma.EditUncheckedCreateWithoutMergesInput>
+}
+
+export type EditCreateWithoutMergedInput = {
+  id: string
+  ordinal: number
+  subject?: string | null
+  prompt: string
+  target: string
+  paraphrases?: Prisma.EditCreateparaphrasesInput | string[]
+  neighbours?: Prisma.EditCreateneighboursInput | string[]
+  source?: string | null
+  tags?: Prisma.EditCreatetagsInput | string[]
+  importance?: number
+  keyHash: string
+  targetHash: string
+  status: string
+  reason?: string | null
+  liveStatus?: string
+  liveReason?: string | null
+  seq?: number | null
+  column?: number | null
+  baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  answer?: string | null
+  createdAt?: Date | string
+  updatedAt?: Date | string
+  stream: Prisma.StreamCreateNestedOneWithoutEditsInput
+  batches?: Prisma.BatchEditCreateNestedManyWithoutEditInput
+  merges?: Prisma.EditCreateNestedManyWithoutMergedInput
+}
+
+export type EditUncheckedCreateWithoutMergedInput = {
+  id: string
+  streamId: string
+  ordinal: number
+  subject?: string | null
+  prompt: string
+  target: string
+  paraphrases?: Prisma.EditCreateparaphrasesInput | string[]
+  neighbours?: Prisma.EditCreateneighboursInput | string[]
+  source?: string | null
+  tags?: Prisma.EditCreatetagsInput | string[]
+  importance?: number
+  keyHash: string
+  targetHash: string
+  status: string
+  reason?: string | null
+  liveStatus?: string
+  liveReason?: string | null
+  seq?: number | null
+  column?: number | null
+  baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  answer?: string | null
+  createdAt?: Date | string
+  updatedAt?: Date | string
+  batches?: Prisma.BatchEditUncheckedCreateNestedManyWithoutEditInput
+  merges?: Prisma.EditUncheckedCreateNestedManyWithoutMergedInput
+}
+
+export type EditCreateOrConnectWithoutMergedInput = {
+  where: Prisma.EditWhereUniqueInput
+  create: Prisma.XOR<Prisma.EditCreateWithoutMergedInput, Prisma.EditUncheckedCreateWithoutMergedInput>
+}
+
+export type EditCreateManyMergedInputEnvelope = {
+  data: Prisma.EditCreateManyMergedInput | Prisma.EditCreateManyMergedInput[]
+  skipDuplicates?: boolean
+}
+
+export type EditUpsertWithoutMergesInput = {
+  update: Prisma.XOR<Prisma.EditUpdateWithoutMergesInput, Prisma.EditUncheckedUpdateWithoutMergesInput>
+  create: Prisma.XOR<Prisma.EditCreateWithoutMergesInput, Prisma.EditUncheckedCreateWithoutMergesInput>
+  where?: Prisma.EditWhereInput
+}
+
+export type EditUpdateToOneWithWhereWithoutMergesInput = {
+  where?: Prisma.EditWhereInput
+  data: Prisma.XOR<Prisma.EditUpdateWithoutMergesInput, Prisma.EditUncheckedUpdateWithoutMergesInput>
+}
+
+export type EditUpdateWithoutMergesInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  ordinal?: Prisma.IntFieldUpdateOperationsInput | number
+  subject?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  prompt?: Prisma.StringFieldUpdateOperationsInput | string
+  target?: Prisma.StringFieldUpdateOperationsInput | string
+  paraphrases?: Prisma.EditUpdateparaphrasesInput | string[]
+  neighbours?: Prisma.EditUpdateneighboursInput | string[]
+  source?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  tags?: Prisma.EditUpdatetagsInput | string[]
+  importance?: Prisma.FloatFieldUpdateOperationsInput | number
+  keyHash?: Prisma.StringFieldUpdateOperationsInput | string
+  targetHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  reason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  liveStatus?: Prisma.StringFieldUpdateOperationsInput | string
+  liveReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  seq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  stream?: Prisma.StreamUpdateOneRequiredWithoutEditsNestedInput
+  batches?: Prisma.BatchEditUpdateManyWithoutEditNestedInput
+  merged?: Prisma.EditUpdateOneWithoutMergesNestedInput
+}
+
+export type EditUncheckedUpdateWithoutMergesInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  streamId?: Prisma.StringFieldUpdateOperationsInput | string
+  ordinal?: Prisma.IntFieldUpdateOperationsInput | number
+  subject?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  prompt?: Prisma.StringFieldUpdateOperationsInput | string
+  target?: Prisma.StringFieldUpdateOperationsInput | string
+  paraphrases?: Prisma.EditUpdateparaphrasesInput | string[]
+  neighbours?: Prisma.EditUpdateneighboursInput | string[]
+  source?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  tags?: Prisma.EditUpdatetagsInput | string[]
+  importance?: Prisma.FloatFieldUpdateOperationsInput | number
+  keyHash?: Prisma.StringFieldUpdateOperationsInput | string
+  targetHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  reason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  liveStatus?: Prisma.StringFieldUpdateOperationsInput | string
+  liveReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  seq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  mergedFrom?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  batches?: Prisma.BatchEditUncheckedUpdateManyWithoutEditNestedInput
+}
+
+export type EditUpsertWithWhereUniqueWithoutMergedInput = {
+  where: Prisma.EditWhereUniqueInput
+  update: Prisma.XOR<Prisma.EditUpdateWithoutMergedInput, Prisma.EditUncheckedUpdateWithoutMergedInput>
+  create: Prisma.XOR<Prisma.EditCreateWithoutMergedInput, Prisma.EditUncheckedCreateWithoutMergedInput>
+}
+
+export type EditUpdateWithWhereUniqueWithoutMergedInput = {
+  where: Prisma.EditWhereUniqueInput
+  data: Prisma.XOR<Prisma.EditUpdateWithoutMergedInput, Prisma.EditUncheckedUpdateWithoutMergedInput>
+}
+
+export type EditUpdateManyWithWhereWithoutMergedInput = {
+  where: Prisma.EditScalarWhereInput
+  data: Prisma.XOR<Prisma.EditUpdateManyMutationInput, Prisma.EditUncheckedUpdateManyWithoutMergedInput>
 }
 
 export type EditCreateWithoutBatchesInput = {
@@ -1007,6 +1308,8 @@ export type EditCreateWithoutBatchesInput = {
   createdAt?: Date | string
   updatedAt?: Date | string
   stream: Prisma.StreamCreateNestedOneWithoutEditsInput
+  merged?: Prisma.EditCreateNestedOneWithoutMergesInput
+  merges?: Prisma.EditCreateNestedManyWithoutMergedInput
 }
 
 export type EditUncheckedCreateWithoutBatchesInput = {
@@ -1031,8 +1334,10 @@ export type EditUncheckedCreateWithoutBatchesInput = {
   column?: number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
+  mergedFrom?: string | null
   createdAt?: Date | string
   updatedAt?: Date | string
+  merges?: Prisma.EditUncheckedCreateNestedManyWithoutMergedInput
 }
 
 export type EditCreateOrConnectWithoutBatchesInput = {
@@ -1075,6 +1380,8 @@ export type EditUpdateWithoutBatchesInput = {
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   stream?: Prisma.StreamUpdateOneRequiredWithoutEditsNestedInput
+  merged?: Prisma.EditUpdateOneWithoutMergesNestedInput
+  merges?: Prisma.EditUpdateManyWithoutMergedNestedInput
 }
 
 export type EditUncheckedUpdateWithoutBatchesInput = {
@@ -1099,8 +1406,10 @@ export type EditUncheckedUpdateWithoutBatchesInput = {
   column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  mergedFrom?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  merges?: Prisma.EditUncheckedUpdateManyWithoutMergedNestedInput
 }
 
 export type EditCreateManyStreamInput = {
@@ -1124,6 +1433,7 @@ export type EditCreateManyStreamInput = {
   column?: number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
+  mergedFrom?: string | null
   createdAt?: Date | string
   updatedAt?: Date | string
 }
@@ -1152,6 +1462,8 @@ export type EditUpdateWithoutStreamInput = {
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   batches?: Prisma.BatchEditUpdateManyWithoutEditNestedInput
+  merged?: Prisma.EditUpdateOneWithoutMergesNestedInput
+  merges?: Prisma.EditUpdateManyWithoutMergedNestedInput
 }
 
 export type EditUncheckedUpdateWithoutStreamInput = {
@@ -1175,13 +1487,124 @@ export type EditUncheckedUpdateWithoutStreamInput = {
   column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  mergedFrom?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   batches?: Prisma.BatchEditUncheckedUpdateManyWithoutEditNestedInput
+  merges?: Prisma.EditUncheckedUpdateManyWithoutMergedNestedInput
 }
 
 export type EditUncheckedUpdateManyWithoutStreamInput = {
   id?: Prisma.StringFieldUpdateOperationsInput | string
+  ordinal?: Prisma.IntFieldUpdateOperationsInput | number
+  subject?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  prompt?: Prisma.StringFieldUpdateOperationsInput | string
+  target?: Prisma.StringFieldUpdateOperationsInput | string
+  paraphrases?: Prisma.EditUpdateparaphrasesInput | string[]
+  neighbours?: Prisma.EditUpdateneighboursInput | string[]
+  source?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  tags?: Prisma.EditUpdatetagsInput | string[]
+  importance?: Prisma.FloatFieldUpdateOperationsInput | number
+  keyHash?: Prisma.StringFieldUpdateOperationsInput | string
+  targetHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  reason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  liveStatus?: Prisma.StringFieldUpdateOperationsInput | string
+  liveReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  seq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  mergedFrom?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+}
+
+export type EditCreateManyMergedInput = {
+  id: string
+  streamId: string
+  ordinal: number
+  subject?: string | null
+  prompt: string
+  target: string
+  paraphrases?: Prisma.EditCreateparaphrasesInput | string[]
+  neighbours?: Prisma.EditCreateneighboursInput | string[]
+  source?: string | null
+  tags?: Prisma.EditCreatetagsInput | string[]
+  importance?: number
+  keyHash: string
+  targetHash: string
+  status: string
+  reason?: string | null
+  liveStatus?: string
+  liveReason?: string | null
+  seq?: number | null
+  column?: number | null
+  baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  answer?: string | null
+  createdAt?: Date | string
+  updatedAt?: Date | string
+}
+
+export type EditUpdateWithoutMergedInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  ordinal?: Prisma.IntFieldUpdateOperationsInput | number
+  subject?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  prompt?: Prisma.StringFieldUpdateOperationsInput | string
+  target?: Prisma.StringFieldUpdateOperationsInput | string
+  paraphrases?: Prisma.EditUpdateparaphrasesInput | string[]
+  neighbours?: Prisma.EditUpdateneighboursInput | string[]
+  source?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  tags?: Prisma.EditUpdatetagsInput | string[]
+  importance?: Prisma.FloatFieldUpdateOperationsInput | number
+  keyHash?: Prisma.StringFieldUpdateOperationsInput | string
+  targetHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  reason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  liveStatus?: Prisma.StringFieldUpdateOperationsInput | string
+  liveReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  seq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  stream?: Prisma.StreamUpdateOneRequiredWithoutEditsNestedInput
+  batches?: Prisma.BatchEditUpdateManyWithoutEditNestedInput
+  merges?: Prisma.EditUpdateManyWithoutMergedNestedInput
+}
+
+export type EditUncheckedUpdateWithoutMergedInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  streamId?: Prisma.StringFieldUpdateOperationsInput | string
+  ordinal?: Prisma.IntFieldUpdateOperationsInput | number
+  subject?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  prompt?: Prisma.StringFieldUpdateOperationsInput | string
+  target?: Prisma.StringFieldUpdateOperationsInput | string
+  paraphrases?: Prisma.EditUpdateparaphrasesInput | string[]
+  neighbours?: Prisma.EditUpdateneighboursInput | string[]
+  source?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  tags?: Prisma.EditUpdatetagsInput | string[]
+  importance?: Prisma.FloatFieldUpdateOperationsInput | number
+  keyHash?: Prisma.StringFieldUpdateOperationsInput | string
+  targetHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  reason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  liveStatus?: Prisma.StringFieldUpdateOperationsInput | string
+  liveReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  seq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  batches?: Prisma.BatchEditUncheckedUpdateManyWithoutEditNestedInput
+  merges?: Prisma.EditUncheckedUpdateManyWithoutMergedNestedInput
+}
+
+export type EditUncheckedUpdateManyWithoutMergedInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  streamId?: Prisma.StringFieldUpdateOperationsInput | string
   ordinal?: Prisma.IntFieldUpdateOperationsInput | number
   subject?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   prompt?: Prisma.StringFieldUpdateOperationsInput | string
@@ -1212,10 +1635,12 @@ export type EditUncheckedUpdateManyWithoutStreamInput = {
 
 export type EditCountOutputType = {
   batches: number
+  merges: number
 }
 
 export type EditCountOutputTypeSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   batches?: boolean | EditCountOutputTypeCountBatchesArgs
+  merges?: boolean | EditCountOutputTypeCountMergesArgs
 }
 
 /**
@@ -1233,6 +1658,13 @@ export type EditCountOutputTypeDefaultArgs<ExtArgs extends runtime.Types.Extensi
  */
 export type EditCountOutputTypeCountBatchesArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   where?: Prisma.BatchEditWhereInput
+}
+
+/**
+ * EditCountOutputType without action
+ */
+export type EditCountOutputTypeCountMergesArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  where?: Prisma.EditWhereInput
 }
 
 
@@ -1258,10 +1690,13 @@ export type EditSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = r
   column?: boolean
   baseline?: boolean
   answer?: boolean
+  mergedFrom?: boolean
   createdAt?: boolean
   updatedAt?: boolean
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
   batches?: boolean | Prisma.Edit$batchesArgs<ExtArgs>
+  merged?: boolean | Prisma.Edit$mergedArgs<ExtArgs>
+  merges?: boolean | Prisma.Edit$mergesArgs<ExtArgs>
   _count?: boolean | Prisma.EditCountOutputTypeDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["edit"]>
 
@@ -1287,9 +1722,11 @@ export type EditSelectCreateManyAndReturn<ExtArgs extends runtime.Types.Extensio
   column?: boolean
   baseline?: boolean
   answer?: boolean
+  mergedFrom?: boolean
   createdAt?: boolean
   updatedAt?: boolean
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
+  merged?: boolean | Prisma.Edit$mergedArgs<ExtArgs>
 }, ExtArgs["result"]["edit"]>
 
 export type EditSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetSelect<{
@@ -1314,9 +1751,11 @@ export type EditSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Extensio
   column?: boolean
   baseline?: boolean
   answer?: boolean
+  mergedFrom?: boolean
   createdAt?: boolean
   updatedAt?: boolean
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
+  merged?: boolean | Prisma.Edit$mergedArgs<ExtArgs>
 }, ExtArgs["result"]["edit"]>
 
 export type EditSelectScalar = {
@@ -1341,21 +1780,26 @@ export type EditSelectScalar = {
   column?: boolean
   baseline?: boolean
   answer?: boolean
+  mergedFrom?: boolean
   createdAt?: boolean
   updatedAt?: boolean
 }
 
-export type EditOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"id" | "streamId" | "ordinal" | "subject" | "prompt" | "target" | "paraphrases" | "neighbours" | "source" | "tags" | "importance" | "keyHash" | "targetHash" | "status" | "reason" | "liveStatus" | "liveReason" | "seq" | "column" | "baseline" | "answer" | "createdAt" | "updatedAt", ExtArgs["result"]["edit"]>
+export type EditOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"id" | "streamId" | "ordinal" | "subject" | "prompt" | "target" | "paraphrases" | "neighbours" | "source" | "tags" | "importance" | "keyHash" | "targetHash" | "status" | "reason" | "liveStatus" | "liveReason" | "seq" | "column" | "baseline" | "answer" | "mergedFrom" | "createdAt" | "updatedAt", ExtArgs["result"]["edit"]>
 export type EditInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
   batches?: boolean | Prisma.Edit$batchesArgs<ExtArgs>
+  merged?: boolean | Prisma.Edit$mergedArgs<ExtArgs>
+  merges?: boolean | Prisma.Edit$mergesArgs<ExtArgs>
   _count?: boolean | Prisma.EditCountOutputTypeDefaultArgs<ExtArgs>
 }
 export type EditIncludeCreateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
+  merged?: boolean | Prisma.Edit$mergedArgs<ExtArgs>
 }
 export type EditIncludeUpdateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
+  merged?: boolean | Prisma.Edit$mergedArgs<ExtArgs>
 }
 
 export type $EditPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
@@ -1363,6 +1807,8 @@ export type $EditPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs =
   objects: {
     stream: Prisma.$StreamPayload<ExtArgs>
     batches: Prisma.$BatchEditPayload<ExtArgs>[]
+    merged: Prisma.$EditPayload<ExtArgs> | null
+    merges: Prisma.$EditPayload<ExtArgs>[]
   }
   scalars: runtime.Types.Extensions.GetPayloadResult<{
     id: string
@@ -1386,6 +1832,7 @@ export type $EditPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs =
     column: number | null
     baseline: runtime.JsonValue | null
     answer: string | null
+    mergedFrom: string | null
     createdAt: Date
     updatedAt: Date
   }, ExtArgs["result"]["edit"]>
@@ -1784,6 +2231,8 @@ export interface Prisma__EditClient<T, Null = never, ExtArgs extends runtime.Typ
   readonly [Symbol.toStringTag]: "PrismaPromise"
   stream<T extends Prisma.StreamDefaultArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.StreamDefaultArgs<ExtArgs>>): Prisma.Prisma__StreamClient<runtime.Types.Result.GetResult<Prisma.$StreamPayload<ExtArgs>, T, "findUniqueOrThrow", GlobalOmitOptions> | Null, Null, ExtArgs, GlobalOmitOptions>
   batches<T extends Prisma.Edit$batchesArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Edit$batchesArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$BatchEditPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
+  merged<T extends Prisma.Edit$mergedArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Edit$mergedArgs<ExtArgs>>): Prisma.Prisma__EditClient<runtime.Types.Result.GetResult<Prisma.$EditPayload<ExtArgs>, T, "findUniqueOrThrow", GlobalOmitOptions> | null, null, ExtArgs, GlobalOmitOptions>
+  merges<T extends Prisma.Edit$mergesArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Edit$mergesArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$EditPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   /**
    * Attaches callbacks for the resolution and/or rejection of the Promise.
    * @param onfulfilled The callback to execute when the Promise is resolved.
@@ -1834,6 +2283,7 @@ export interface EditFieldRefs {
   readonly column: Prisma.FieldRef<"Edit", 'Int'>
   readonly baseline: Prisma.FieldRef<"Edit", 'Json'>
   readonly answer: Prisma.FieldRef<"Edit", 'String'>
+  readonly mergedFrom: Prisma.FieldRef<"Edit", 'String'>
   readonly createdAt: Prisma.FieldRef<"Edit", 'DateTime'>
   readonly updatedAt: Prisma.FieldRef<"Edit", 'DateTime'>
 }
@@ -2258,6 +2708,49 @@ export type Edit$batchesArgs<ExtArgs extends runtime.Types.Extensions.InternalAr
   take?: number
   skip?: number
   distinct?: Prisma.BatchEditScalarFieldEnum | Prisma.BatchEditScalarFieldEnum[]
+}
+
+/**
+ * Edit.merged
+ */
+export type Edit$mergedArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the Edit
+   */
+  select?: Prisma.EditSelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the Edit
+   */
+  omit?: Prisma.EditOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.EditInclude<ExtArgs> | null
+  where?: Prisma.EditWhereInput
+}
+
+/**
+ * Edit.merges
+ */
+export type Edit$mergesArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the Edit
+   */
+  select?: Prisma.EditSelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the Edit
+   */
+  omit?: Prisma.EditOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.EditInclude<ExtArgs> | null
+  where?: Prisma.EditWhereInput
+  orderBy?: Prisma.EditOrderByWithRelationInput | Prisma.EditOrderByWithRelationInput[]
+  cursor?: Prisma.EditWhereUniqueInput
+  take?: number
+  skip?: number
+  distinct?: Prisma.EditScalarFieldEnum | Prisma.EditScalarFieldEnum[]
 }
 
 /**

@@ -14,7 +14,8 @@ import type * as Prisma from "../internal/prismaNamespace.js"
 
 /**
  * Model Stream
- * An ordered sequence of edits on one model. `head` points into the tree of its batches; 0 is the root.
+ * An ordered sequence of edits on one model. `head` points into the tree of its batches; 0 is the root. A branch reads
+ * what lies at or below `originSeq` from its origin.
  */
 export type StreamModel = runtime.Types.Result.DefaultSelection<Prisma.$StreamPayload>
 
@@ -30,12 +31,14 @@ export type StreamAvgAggregateOutputType = {
   head: number | null
   nextSeq: number | null
   nextOrdinal: number | null
+  originSeq: number | null
 }
 
 export type StreamSumAggregateOutputType = {
   head: number | null
   nextSeq: number | null
   nextOrdinal: number | null
+  originSeq: number | null
 }
 
 export type StreamMinAggregateOutputType = {
@@ -50,6 +53,8 @@ export type StreamMinAggregateOutputType = {
   genesisHash: string | null
   nextSeq: number | null
   nextOrdinal: number | null
+  originStreamId: string | null
+  originSeq: number | null
   createdAt: Date | null
 }
 
@@ -65,6 +70,8 @@ export type StreamMaxAggregateOutputType = {
   genesisHash: string | null
   nextSeq: number | null
   nextOrdinal: number | null
+  originStreamId: string | null
+  originSeq: number | null
   createdAt: Date | null
 }
 
@@ -81,6 +88,8 @@ export type StreamCountAggregateOutputType = {
   genesisHash: number
   nextSeq: number
   nextOrdinal: number
+  originStreamId: number
+  originSeq: number
   createdAt: number
   _all: number
 }
@@ -90,12 +99,14 @@ export type StreamAvgAggregateInputType = {
   head?: true
   nextSeq?: true
   nextOrdinal?: true
+  originSeq?: true
 }
 
 export type StreamSumAggregateInputType = {
   head?: true
   nextSeq?: true
   nextOrdinal?: true
+  originSeq?: true
 }
 
 export type StreamMinAggregateInputType = {
@@ -110,6 +121,8 @@ export type StreamMinAggregateInputType = {
   genesisHash?: true
   nextSeq?: true
   nextOrdinal?: true
+  originStreamId?: true
+  originSeq?: true
   createdAt?: true
 }
 
@@ -125,6 +138,8 @@ export type StreamMaxAggregateInputType = {
   genesisHash?: true
   nextSeq?: true
   nextOrdinal?: true
+  originStreamId?: true
+  originSeq?: true
   createdAt?: true
 }
 
@@ -141,6 +156,8 @@ export type StreamCountAggregateInputType = {
   genesisHash?: true
   nextSeq?: true
   nextOrdinal?: true
+  originStreamId?: true
+  originSeq?: true
   createdAt?: true
   _all?: true
 }
@@ -244,6 +261,8 @@ export type StreamGroupByOutputType = {
   genesisHash: string
   nextSeq: number
   nextOrdinal: number
+  originStreamId: string | null
+  originSeq: number | null
   createdAt: Date
   _count: StreamCountAggregateOutputType | null
   _avg: StreamAvgAggregateOutputType | null
@@ -283,8 +302,12 @@ export type StreamWhereInput = {
   genesisHash?: Prisma.StringFilter<"Stream"> | string
   nextSeq?: Prisma.IntFilter<"Stream"> | number
   nextOrdinal?: Prisma.IntFilter<"Stream"> | number
+  originStreamId?: Prisma.StringNullableFilter<"Stream"> | string | null
+  originSeq?: Prisma.IntNullableFilter<"Stream"> | number | null
   createdAt?: Prisma.DateTimeFilter<"Stream"> | Date | string
   model?: Prisma.XOR<Prisma.ModelScalarRelationFilter, Prisma.ModelWhereInput>
+  origin?: Prisma.XOR<Prisma.StreamNullableScalarRelationFilter, Prisma.StreamWhereInput> | null
+  branches?: Prisma.StreamListRelationFilter
   edits?: Prisma.EditListRelationFilter
   batches?: Prisma.BatchListRelationFilter
   checkpoints?: Prisma.CheckpointListRelationFilter
@@ -307,8 +330,12 @@ export type StreamOrderByWithRelationInput = {
   genesisHash?: Prisma.SortOrder
   nextSeq?: Prisma.SortOrder
   nextOrdinal?: Prisma.SortOrder
+  originStreamId?: Prisma.SortOrderInput | Prisma.SortOrder
+  originSeq?: Prisma.SortOrderInput | Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   model?: Prisma.ModelOrderByWithRelationInput
+  origin?: Prisma.StreamOrderByWithRelationInput
+  branches?: Prisma.StreamOrderByRelationAggregateInput
   edits?: Prisma.EditOrderByRelationAggregateInput
   batches?: Prisma.BatchOrderByRelationAggregateInput
   checkpoints?: Prisma.CheckpointOrderByRelationAggregateInput
@@ -334,8 +361,12 @@ export type StreamWhereUniqueInput = Prisma.AtLeast<{
   genesisHash?: Prisma.StringFilter<"Stream"> | string
   nextSeq?: Prisma.IntFilter<"Stream"> | number
   nextOrdinal?: Prisma.IntFilter<"Stream"> | number
+  originStreamId?: Prisma.StringNullableFilter<"Stream"> | string | null
+  originSeq?: Prisma.IntNullableFilter<"Stream"> | number | null
   createdAt?: Prisma.DateTimeFilter<"Stream"> | Date | string
   model?: Prisma.XOR<Prisma.ModelScalarRelationFilter, Prisma.ModelWhereInput>
+  origin?: Prisma.XOR<Prisma.StreamNullableScalarRelationFilter, Prisma.StreamWhereInput> | null
+  branches?: Prisma.StreamListRelationFilter
   edits?: Prisma.EditListRelationFilter
   batches?: Prisma.BatchListRelationFilter
   checkpoints?: Prisma.CheckpointListRelationFilter
@@ -358,6 +389,8 @@ export type StreamOrderByWithAggregationInput = {
   genesisHash?: Prisma.SortOrder
   nextSeq?: Prisma.SortOrder
   nextOrdinal?: Prisma.SortOrder
+  originStreamId?: Prisma.SortOrderInput | Prisma.SortOrder
+  originSeq?: Prisma.SortOrderInput | Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   _count?: Prisma.StreamCountOrderByAggregateInput
   _avg?: Prisma.StreamAvgOrderByAggregateInput
@@ -382,6 +415,8 @@ export type StreamScalarWhereWithAggregatesInput = {
   genesisHash?: Prisma.StringWithAggregatesFilter<"Stream"> | string
   nextSeq?: Prisma.IntWithAggregatesFilter<"Stream"> | number
   nextOrdinal?: Prisma.IntWithAggregatesFilter<"Stream"> | number
+  originStreamId?: Prisma.StringNullableWithAggregatesFilter<"Stream"> | string | null
+  originSeq?: Prisma.IntNullableWithAggregatesFilter<"Stream"> | number | null
   createdAt?: Prisma.DateTimeWithAggregatesFilter<"Stream"> | Date | string
 }
 
@@ -397,8 +432,11 @@ export type StreamCreateInput = {
   genesisHash: string
   nextSeq?: number
   nextOrdinal?: number
+  originSeq?: number | null
   createdAt?: Date | string
   model: Prisma.ModelCreateNestedOneWithoutStreamsInput
+  origin?: Prisma.StreamCreateNestedOneWithoutBranchesInput
+  branches?: Prisma.StreamCreateNestedManyWithoutOriginInput
   edits?: Prisma.EditCreateNestedManyWithoutStreamInput
   batches?: Prisma.BatchCreateNestedManyWithoutStreamInput
   checkpoints?: Prisma.CheckpointCreateNestedManyWithoutStreamInput
@@ -421,7 +459,10 @@ export type StreamUncheckedCreateInput = {
   genesisHash: string
   nextSeq?: number
   nextOrdinal?: number
+  originStreamId?: string | null
+  originSeq?: number | null
   createdAt?: Date | string
+  branches?: Prisma.StreamUncheckedCreateNestedManyWithoutOriginInput
   edits?: Prisma.EditUncheckedCreateNestedManyWithoutStreamInput
   batches?: Prisma.BatchUncheckedCreateNestedManyWithoutStreamInput
   checkpoints?: Prisma.CheckpointUncheckedCreateNestedManyWithoutStreamInput
@@ -443,8 +484,11 @@ export type StreamUpdateInput = {
   genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
   nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
   nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   model?: Prisma.ModelUpdateOneRequiredWithoutStreamsNestedInput
+  origin?: Prisma.StreamUpdateOneWithoutBranchesNestedInput
+  branches?: Prisma.StreamUpdateManyWithoutOriginNestedInput
   edits?: Prisma.EditUpdateManyWithoutStreamNestedInput
   batches?: Prisma.BatchUpdateManyWithoutStreamNestedInput
   checkpoints?: Prisma.CheckpointUpdateManyWithoutStreamNestedInput
@@ -467,7 +511,10 @@ export type StreamUncheckedUpdateInput = {
   genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
   nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
   nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originStreamId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  branches?: Prisma.StreamUncheckedUpdateManyWithoutOriginNestedInput
   edits?: Prisma.EditUncheckedUpdateManyWithoutStreamNestedInput
   batches?: Prisma.BatchUncheckedUpdateManyWithoutStreamNestedInput
   checkpoints?: Prisma.CheckpointUncheckedUpdateManyWithoutStreamNestedInput
@@ -490,6 +537,8 @@ export type StreamCreateManyInput = {
   genesisHash: string
   nextSeq?: number
   nextOrdinal?: number
+  originStreamId?: string | null
+  originSeq?: number | null
   createdAt?: Date | string
 }
 
@@ -505,6 +554,7 @@ export type StreamUpdateManyMutationInput = {
   genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
   nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
   nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
 }
 
@@ -521,6 +571,8 @@ export type StreamUncheckedUpdateManyInput = {
   genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
   nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
   nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originStreamId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
 }
 
@@ -532,6 +584,11 @@ export type StreamListRelationFilter = {
 
 export type StreamOrderByRelationAggregateInput = {
   _count?: Prisma.SortOrder
+}
+
+export type StreamNullableScalarRelationFilter = {
+  is?: Prisma.StreamWhereInput | null
+  isNot?: Prisma.StreamWhereInput | null
 }
 
 export type StreamCountOrderByAggregateInput = {
@@ -547,6 +604,8 @@ export type StreamCountOrderByAggregateInput = {
   genesisHash?: Prisma.SortOrder
   nextSeq?: Prisma.SortOrder
   nextOrdinal?: Prisma.SortOrder
+  originStreamId?: Prisma.SortOrder
+  originSeq?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
 }
 
@@ -554,6 +613,7 @@ export type StreamAvgOrderByAggregateInput = {
   head?: Prisma.SortOrder
   nextSeq?: Prisma.SortOrder
   nextOrdinal?: Prisma.SortOrder
+  originSeq?: Prisma.SortOrder
 }
 
 export type StreamMaxOrderByAggregateInput = {
@@ -568,6 +628,8 @@ export type StreamMaxOrderByAggregateInput = {
   genesisHash?: Prisma.SortOrder
   nextSeq?: Prisma.SortOrder
   nextOrdinal?: Prisma.SortOrder
+  originStreamId?: Prisma.SortOrder
+  originSeq?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
 }
 
@@ -583,6 +645,8 @@ export type StreamMinOrderByAggregateInput = {
   genesisHash?: Prisma.SortOrder
   nextSeq?: Prisma.SortOrder
   nextOrdinal?: Prisma.SortOrder
+  originStreamId?: Prisma.SortOrder
+  originSeq?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
 }
 
@@ -590,6 +654,7 @@ export type StreamSumOrderByAggregateInput = {
   head?: Prisma.SortOrder
   nextSeq?: Prisma.SortOrder
   nextOrdinal?: Prisma.SortOrder
+  originSeq?: Prisma.SortOrder
 }
 
 export type StreamScalarRelationFilter = {
@@ -639,8 +704,74 @@ export type StreamUncheckedUpdateManyWithoutModelNestedInput = {
   deleteMany?: Prisma.StreamScalarWhereInput | Prisma.StreamScalarWhereInput[]
 }
 
+export type StreamCreateNestedOneWithoutBranchesInput = {
+  create?: Prisma.XOR<Prisma.StreamCreateWithoutBranchesInput, Prisma.StreamUncheckedCreateWithoutBranchesInput>
+  connectOrCreate?: Prisma.StreamCreateOrConnectWithoutBranchesInput
+  connect?: Prisma.StreamWhereUniqueInput
+}
+
+export type StreamCreateNestedManyWithoutOriginInput = {
+  create?: Prisma.XOR<Prisma.StreamCreateWithoutOriginInput, Prisma.StreamUncheckedCreateWithoutOriginInput> | Prisma.StreamCreateWithoutOriginInput[] | Prisma.StreamUncheckedCreateWithoutOriginInput[]
+  connectOrCreate?: Prisma.StreamCreateOrConnectWithoutOriginInput | Prisma.StreamCreateOrConnectWithoutOriginInput[]
+  createMany?: Prisma.StreamCreateManyOriginInputEnvelope
+  connect?: Prisma.StreamWhereUniqueInput | Prisma.StreamWhereUniqueInput[]
+}
+
+export type StreamUncheckedCreateNestedManyWithoutOriginInput = {
+  create?: Prisma.XOR<Prisma.StreamCreateWithoutOriginInput, Prisma.StreamUncheckedCreateWithoutOriginInput> | Prisma.StreamCreateWithoutOriginInput[] | Prisma.StreamUncheckedCreateWithoutOriginInput[]
+  connectOrCreate?: Prisma.StreamCreateOrConnectWithoutOriginInput | Prisma.StreamCreateOrConnectWithoutOriginInput[]
+  createMany?: Prisma.StreamCreateManyOriginInputEnvelope
+  connect?: Prisma.StreamWhereUniqueInput | Prisma.StreamWhereUniqueInput[]
+}
+
 export type NullableStringFieldUpdateOperationsInput = {
   set?: string | null
+}
+
+export type NullableIntFieldUpdateOperationsInput = {
+  set?: number | null
+  increment?: number
+  decrement?: number
+  multiply?: number
+  divide?: number
+}
+
+export type StreamUpdateOneWithoutBranchesNestedInput = {
+  create?: Prisma.XOR<Prisma.StreamCreateWithoutBranchesInput, Prisma.StreamUncheckedCreateWithoutBranchesInput>
+  connectOrCreate?: Prisma.StreamCreateOrConnectWithoutBranchesInput
+  upsert?: Prisma.StreamUpsertWithoutBranchesInput
+  disconnect?: Prisma.StreamWhereInput | boolean
+  delete?: Prisma.StreamWhereInput | boolean
+  connect?: Prisma.StreamWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.StreamUpdateToOneWithWhereWithoutBranchesInput, Prisma.StreamUpdateWithoutBranchesInput>, Prisma.StreamUncheckedUpdateWithoutBranchesInput>
+}
+
+export type StreamUpdateManyWithoutOriginNestedInput = {
+  create?: Prisma.XOR<Prisma.StreamCreateWithoutOriginInput, Prisma.StreamUncheckedCreateWithoutOriginInput> | Prisma.StreamCreateWithoutOriginInput[] | Prisma.StreamUncheckedCreateWithoutOriginInput[]
+  connectOrCreate?: Prisma.StreamCreateOrConnectWithoutOriginInput | Prisma.StreamCreateOrConnectWithoutOriginInput[]
+  upsert?: Prisma.StreamUpsertWithWhereUniqueWithoutOriginInput | Prisma.StreamUpsertWithWhereUniqueWithoutOriginInput[]
+  createMany?: Prisma.StreamCreateManyOriginInputEnvelope
+  set?: Prisma.StreamWhereUniqueInput | Prisma.StreamWhereUniqueInput[]
+  disconnect?: Prisma.StreamWhereUniqueInput | Prisma.StreamWhereUniqueInput[]
+  delete?: Prisma.StreamWhereUniqueInput | Prisma.StreamWhereUniqueInput[]
+  connect?: Prisma.StreamWhereUniqueInput | Prisma.StreamWhereUniqueInput[]
+  update?: Prisma.StreamUpdateWithWhereUniqueWithoutOriginInput | Prisma.StreamUpdateWithWhereUniqueWithoutOriginInput[]
+  updateMany?: Prisma.StreamUpdateManyWithWhereWithoutOriginInput | Prisma.StreamUpdateManyWithWhereWithoutOriginInput[]
+  deleteMany?: Prisma.StreamScalarWhereInput | Prisma.StreamScalarWhereInput[]
+}
+
+export type StreamUncheckedUpdateManyWithoutOriginNestedInput = {
+  create?: Prisma.XOR<Prisma.StreamCreateWithoutOriginInput, Prisma.StreamUncheckedCreateWithoutOriginInput> | Prisma.StreamCreateWithoutOriginInput[] | Prisma.StreamUncheckedCreateWithoutOriginInput[]
+  connectOrCreate?: Prisma.StreamCreateOrConnectWithoutOriginInput | Prisma.StreamCreateOrConnectWithoutOriginInput[]
+  upsert?: Prisma.StreamUpsertWithWhereUniqueWithoutOriginInput | Prisma.StreamUpsertWithWhereUniqueWithoutOriginInput[]
+  createMany?: Prisma.StreamCreateManyOriginInputEnvelope
+  set?: Prisma.StreamWhereUniqueInput | Prisma.StreamWhereUniqueInput[]
+  disconnect?: Prisma.StreamWhereUniqueInput | Prisma.StreamWhereUniqueInput[]
+  delete?: Prisma.StreamWhereUniqueInput | Prisma.StreamWhereUniqueInput[]
+  connect?: Prisma.StreamWhereUniqueInput | Prisma.StreamWhereUniqueInput[]
+  update?: Prisma.StreamUpdateWithWhereUniqueWithoutOriginInput | Prisma.StreamUpdateWithWhereUniqueWithoutOriginInput[]
+  updateMany?: Prisma.StreamUpdateManyWithWhereWithoutOriginInput | Prisma.StreamUpdateManyWithWhereWithoutOriginInput[]
+  deleteMany?: Prisma.StreamScalarWhereInput | Prisma.StreamScalarWhereInput[]
 }
 
 export type StreamCreateNestedOneWithoutEditsInput = {
@@ -753,7 +884,10 @@ export type StreamCreateWithoutModelInput = {
   genesisHash: string
   nextSeq?: number
   nextOrdinal?: number
+  originSeq?: number | null
   createdAt?: Date | string
+  origin?: Prisma.StreamCreateNestedOneWithoutBranchesInput
+  branches?: Prisma.StreamCreateNestedManyWithoutOriginInput
   edits?: Prisma.EditCreateNestedManyWithoutStreamInput
   batches?: Prisma.BatchCreateNestedManyWithoutStreamInput
   checkpoints?: Prisma.CheckpointCreateNestedManyWithoutStreamInput
@@ -775,7 +909,10 @@ export type StreamUncheckedCreateWithoutModelInput = {
   genesisHash: string
   nextSeq?: number
   nextOrdinal?: number
+  originStreamId?: string | null
+  originSeq?: number | null
   createdAt?: Date | string
+  branches?: Prisma.StreamUncheckedCreateNestedManyWithoutOriginInput
   edits?: Prisma.EditUncheckedCreateNestedManyWithoutStreamInput
   batches?: Prisma.BatchUncheckedCreateNestedManyWithoutStreamInput
   checkpoints?: Prisma.CheckpointUncheckedCreateNestedManyWithoutStreamInput
@@ -827,7 +964,201 @@ export type StreamScalarWhereInput = {
   genesisHash?: Prisma.StringFilter<"Stream"> | string
   nextSeq?: Prisma.IntFilter<"Stream"> | number
   nextOrdinal?: Prisma.IntFilter<"Stream"> | number
+  originStreamId?: Prisma.StringNullableFilter<"Stream"> | string | null
+  originSeq?: Prisma.IntNullableFilter<"Stream"> | number | null
   createdAt?: Prisma.DateTimeFilter<"Stream"> | Date | string
+}
+
+export type StreamCreateWithoutBranchesInput = {
+  id: string
+  name: string
+  config: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash: string
+  status: string
+  statusDetail?: string | null
+  head?: number
+  headHash: string
+  genesisHash: string
+  nextSeq?: number
+  nextOrdinal?: number
+  originSeq?: number | null
+  createdAt?: Date | string
+  model: Prisma.ModelCreateNestedOneWithoutStreamsInput
+  origin?: Prisma.StreamCreateNestedOneWithoutBranchesInput
+  edits?: Prisma.EditCreateNestedManyWithoutStreamInput
+  batches?: Prisma.BatchCreateNestedManyWithoutStreamInput
+  checkpoints?: Prisma.CheckpointCreateNestedManyWithoutStreamInput
+  events?: Prisma.EventCreateNestedManyWithoutStreamInput
+  covariances?: Prisma.StreamCovarianceCreateNestedManyWithoutStreamInput
+  shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
+  evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
+}
+
+export type StreamUncheckedCreateWithoutBranchesInput = {
+  id: string
+  name: string
+  modelId: string
+  config: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash: string
+  status: string
+  statusDetail?: string | null
+  head?: number
+  headHash: string
+  genesisHash: string
+  nextSeq?: number
+  nextOrdinal?: number
+  originStreamId?: string | null
+  originSeq?: number | null
+  createdAt?: Date | string
+  edits?: Prisma.EditUncheckedCreateNestedManyWithoutStreamInput
+  batches?: Prisma.BatchUncheckedCreateNestedManyWithoutStreamInput
+  checkpoints?: Prisma.CheckpointUncheckedCreateNestedManyWithoutStreamInput
+  events?: Prisma.EventUncheckedCreateNestedManyWithoutStreamInput
+  covariances?: Prisma.StreamCovarianceUncheckedCreateNestedManyWithoutStreamInput
+  shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
+  evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
+}
+
+export type StreamCreateOrConnectWithoutBranchesInput = {
+  where: Prisma.StreamWhereUniqueInput
+  create: Prisma.XOR<Prisma.StreamCreateWithoutBranchesInput, Prisma.StreamUncheckedCreateWithoutBranchesInput>
+}
+
+export type StreamCreateWithoutOriginInput = {
+  id: string
+  name: string
+  config: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash: string
+  status: string
+  statusDetail?: string | null
+  head?: number
+  headHash: string
+  genesisHash: string
+  nextSeq?: number
+  nextOrdinal?: number
+  originSeq?: number | null
+  createdAt?: Date | string
+  model: Prisma.ModelCreateNestedOneWithoutStreamsInput
+  branches?: Prisma.StreamCreateNestedManyWithoutOriginInput
+  edits?: Prisma.EditCreateNestedManyWithoutStreamInput
+  batches?: Prisma.BatchCreateNestedManyWithoutStreamInput
+  checkpoints?: Prisma.CheckpointCreateNestedManyWithoutStreamInput
+  events?: Prisma.EventCreateNestedManyWithoutStreamInput
+  covariances?: Prisma.StreamCovarianceCreateNestedManyWithoutStreamInput
+  shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
+  evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
+}
+
+export type StreamUncheckedCreateWithoutOriginInput = {
+  id: string
+  name: string
+  modelId: string
+  config: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash: string
+  status: string
+  statusDetail?: string | null
+  head?: number
+  headHash: string
+  genesisHash: string
+  nextSeq?: number
+  nextOrdinal?: number
+  originSeq?: number | null
+  createdAt?: Date | string
+  branches?: Prisma.StreamUncheckedCreateNestedManyWithoutOriginInput
+  edits?: Prisma.EditUncheckedCreateNestedManyWithoutStreamInput
+  batches?: Prisma.BatchUncheckedCreateNestedManyWithoutStreamInput
+  checkpoints?: Prisma.CheckpointUncheckedCreateNestedManyWithoutStreamInput
+  events?: Prisma.EventUncheckedCreateNestedManyWithoutStreamInput
+  covariances?: Prisma.StreamCovarianceUncheckedCreateNestedManyWithoutStreamInput
+  shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
+  evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
+}
+
+export type StreamCreateOrConnectWithoutOriginInput = {
+  where: Prisma.StreamWhereUniqueInput
+  create: Prisma.XOR<Prisma.StreamCreateWithoutOriginInput, Prisma.StreamUncheckedCreateWithoutOriginInput>
+}
+
+export type StreamCreateManyOriginInputEnvelope = {
+  data: Prisma.StreamCreateManyOriginInput | Prisma.StreamCreateManyOriginInput[]
+  skipDuplicates?: boolean
+}
+
+export type StreamUpsertWithoutBranchesInput = {
+  update: Prisma.XOR<Prisma.StreamUpdateWithoutBranchesInput, Prisma.StreamUncheckedUpdateWithoutBranchesInput>
+  create: Prisma.XOR<Prisma.StreamCreateWithoutBranchesInput, Prisma.StreamUncheckedCreateWithoutBranchesInput>
+  where?: Prisma.StreamWhereInput
+}
+
+export type StreamUpdateToOneWithWhereWithoutBranchesInput = {
+  where?: Prisma.StreamWhereInput
+  data: Prisma.XOR<Prisma.StreamUpdateWithoutBranchesInput, Prisma.StreamUncheckedUpdateWithoutBranchesInput>
+}
+
+export type StreamUpdateWithoutBranchesInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  config?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  statusDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  head?: Prisma.IntFieldUpdateOperationsInput | number
+  headHash?: Prisma.StringFieldUpdateOperationsInput | string
+  genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
+  nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  model?: Prisma.ModelUpdateOneRequiredWithoutStreamsNestedInput
+  origin?: Prisma.StreamUpdateOneWithoutBranchesNestedInput
+  edits?: Prisma.EditUpdateManyWithoutStreamNestedInput
+  batches?: Prisma.BatchUpdateManyWithoutStreamNestedInput
+  checkpoints?: Prisma.CheckpointUpdateManyWithoutStreamNestedInput
+  events?: Prisma.EventUpdateManyWithoutStreamNestedInput
+  covariances?: Prisma.StreamCovarianceUpdateManyWithoutStreamNestedInput
+  shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
+  evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
+}
+
+export type StreamUncheckedUpdateWithoutBranchesInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  modelId?: Prisma.StringFieldUpdateOperationsInput | string
+  config?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  statusDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  head?: Prisma.IntFieldUpdateOperationsInput | number
+  headHash?: Prisma.StringFieldUpdateOperationsInput | string
+  genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
+  nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originStreamId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  edits?: Prisma.EditUncheckedUpdateManyWithoutStreamNestedInput
+  batches?: Prisma.BatchUncheckedUpdateManyWithoutStreamNestedInput
+  checkpoints?: Prisma.CheckpointUncheckedUpdateManyWithoutStreamNestedInput
+  events?: Prisma.EventUncheckedUpdateManyWithoutStreamNestedInput
+  covariances?: Prisma.StreamCovarianceUncheckedUpdateManyWithoutStreamNestedInput
+  shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
+  evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
+}
+
+export type StreamUpsertWithWhereUniqueWithoutOriginInput = {
+  where: Prisma.StreamWhereUniqueInput
+  update: Prisma.XOR<Prisma.StreamUpdateWithoutOriginInput, Prisma.StreamUncheckedUpdateWithoutOriginInput>
+  create: Prisma.XOR<Prisma.StreamCreateWithoutOriginInput, Prisma.StreamUncheckedCreateWithoutOriginInput>
+}
+
+export type StreamUpdateWithWhereUniqueWithoutOriginInput = {
+  where: Prisma.StreamWhereUniqueInput
+  data: Prisma.XOR<Prisma.StreamUpdateWithoutOriginInput, Prisma.StreamUncheckedUpdateWithoutOriginInput>
+}
+
+export type StreamUpdateManyWithWhereWithoutOriginInput = {
+  where: Prisma.StreamScalarWhereInput
+  data: Prisma.XOR<Prisma.StreamUpdateManyMutationInput, Prisma.StreamUncheckedUpdateManyWithoutOriginInput>
 }
 
 export type StreamCreateWithoutEditsInput = {
@@ -842,8 +1173,11 @@ export type StreamCreateWithoutEditsInput = {
   genesisHash: string
   nextSeq?: number
   nextOrdinal?: number
+  originSeq?: number | null
   createdAt?: Date | string
   model: Prisma.ModelCreateNestedOneWithoutStreamsInput
+  origin?: Prisma.StreamCreateNestedOneWithoutBranchesInput
+  branches?: Prisma.StreamCreateNestedManyWithoutOriginInput
   batches?: Prisma.BatchCreateNestedManyWithoutStreamInput
   checkpoints?: Prisma.CheckpointCreateNestedManyWithoutStreamInput
   events?: Prisma.EventCreateNestedManyWithoutStreamInput
@@ -865,7 +1199,10 @@ export type StreamUncheckedCreateWithoutEditsInput = {
   genesisHash: string
   nextSeq?: number
   nextOrdinal?: number
+  originStreamId?: string | null
+  originSeq?: number | null
   createdAt?: Date | string
+  branches?: Prisma.StreamUncheckedCreateNestedManyWithoutOriginInput
   batches?: Prisma.BatchUncheckedCreateNestedManyWithoutStreamInput
   checkpoints?: Prisma.CheckpointUncheckedCreateNestedManyWithoutStreamInput
   events?: Prisma.EventUncheckedCreateNestedManyWithoutStreamInput
@@ -902,8 +1239,11 @@ export type StreamUpdateWithoutEditsInput = {
   genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
   nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
   nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   model?: Prisma.ModelUpdateOneRequiredWithoutStreamsNestedInput
+  origin?: Prisma.StreamUpdateOneWithoutBranchesNestedInput
+  branches?: Prisma.StreamUpdateManyWithoutOriginNestedInput
   batches?: Prisma.BatchUpdateManyWithoutStreamNestedInput
   checkpoints?: Prisma.CheckpointUpdateManyWithoutStreamNestedInput
   events?: Prisma.EventUpdateManyWithoutStreamNestedInput
@@ -925,7 +1265,10 @@ export type StreamUncheckedUpdateWithoutEditsInput = {
   genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
   nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
   nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originStreamId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  branches?: Prisma.StreamUncheckedUpdateManyWithoutOriginNestedInput
   batches?: Prisma.BatchUncheckedUpdateManyWithoutStreamNestedInput
   checkpoints?: Prisma.CheckpointUncheckedUpdateManyWithoutStreamNestedInput
   events?: Prisma.EventUncheckedUpdateManyWithoutStreamNestedInput
@@ -946,8 +1289,11 @@ export type StreamCreateWithoutBatchesInput = {
   genesisHash: string
   nextSeq?: number
   nextOrdinal?: number
+  originSeq?: number | null
   createdAt?: Date | string
   model: Prisma.ModelCreateNestedOneWithoutStreamsInput
+  origin?: Prisma.StreamCreateNestedOneWithoutBranchesInput
+  branches?: Prisma.StreamCreateNestedManyWithoutOriginInput
   edits?: Prisma.EditCreateNestedManyWithoutStreamInput
   checkpoints?: Prisma.CheckpointCreateNestedManyWithoutStreamInput
   events?: Prisma.EventCreateNestedManyWithoutStreamInput
@@ -969,7 +1315,10 @@ export type StreamUncheckedCreateWithoutBatchesInput = {
   genesisHash: string
   nextSeq?: number
   nextOrdinal?: number
+  originStreamId?: string | null
+  originSeq?: number | null
   createdAt?: Date | string
+  branches?: Prisma.StreamUncheckedCreateNestedManyWithoutOriginInput
   edits?: Prisma.EditUncheckedCreateNestedManyWithoutStreamInput
   checkpoints?: Prisma.CheckpointUncheckedCreateNestedManyWithoutStreamInput
   events?: Prisma.EventUncheckedCreateNestedManyWithoutStreamInput
@@ -1006,8 +1355,11 @@ export type StreamUpdateWithoutBatchesInput = {
   genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
   nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
   nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   model?: Prisma.ModelUpdateOneRequiredWithoutStreamsNestedInput
+  origin?: Prisma.StreamUpdateOneWithoutBranchesNestedInput
+  branches?: Prisma.StreamUpdateManyWithoutOriginNestedInput
   edits?: Prisma.EditUpdateManyWithoutStreamNestedInput
   checkpoints?: Prisma.CheckpointUpdateManyWithoutStreamNestedInput
   events?: Prisma.EventUpdateManyWithoutStreamNestedInput
@@ -1029,7 +1381,10 @@ export type StreamUncheckedUpdateWithoutBatchesInput = {
   genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
   nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
   nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originStreamId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  branches?: Prisma.StreamUncheckedUpdateManyWithoutOriginNestedInput
   edits?: Prisma.EditUncheckedUpdateManyWithoutStreamNestedInput
   checkpoints?: Prisma.CheckpointUncheckedUpdateManyWithoutStreamNestedInput
   events?: Prisma.EventUncheckedUpdateManyWithoutStreamNestedInput
@@ -1050,8 +1405,11 @@ export type StreamCreateWithoutCheckpointsInput = {
   genesisHash: string
   nextSeq?: number
   nextOrdinal?: number
+  originSeq?: number | null
   createdAt?: Date | string
   model: Prisma.ModelCreateNestedOneWithoutStreamsInput
+  origin?: Prisma.StreamCreateNestedOneWithoutBranchesInput
+  branches?: Prisma.StreamCreateNestedManyWithoutOriginInput
   edits?: Prisma.EditCreateNestedManyWithoutStreamInput
   batches?: Prisma.BatchCreateNestedManyWithoutStreamInput
   events?: Prisma.EventCreateNestedManyWithoutStreamInput
@@ -1073,7 +1431,10 @@ export type StreamUncheckedCreateWithoutCheckpointsInput = {
   genesisHash: string
   nextSeq?: number
   nextOrdinal?: number
+  originStreamId?: string | null
+  originSeq?: number | null
   createdAt?: Date | string
+  branches?: Prisma.StreamUncheckedCreateNestedManyWithoutOriginInput
   edits?: Prisma.EditUncheckedCreateNestedManyWithoutStreamInput
   batches?: Prisma.BatchUncheckedCreateNestedManyWithoutStreamInput
   events?: Prisma.EventUncheckedCreateNestedManyWithoutStreamInput
@@ -1110,8 +1471,11 @@ export type StreamUpdateWithoutCheckpointsInput = {
   genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
   nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
   nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   model?: Prisma.ModelUpdateOneRequiredWithoutStreamsNestedInput
+  origin?: Prisma.StreamUpdateOneWithoutBranchesNestedInput
+  branches?: Prisma.StreamUpdateManyWithoutOriginNestedInput
   edits?: Prisma.EditUpdateManyWithoutStreamNestedInput
   batches?: Prisma.BatchUpdateManyWithoutStreamNestedInput
   events?: Prisma.EventUpdateManyWithoutStreamNestedInput
@@ -1133,7 +1497,10 @@ export type StreamUncheckedUpdateWithoutCheckpointsInput = {
   genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
   nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
   nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originStreamId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  branches?: Prisma.StreamUncheckedUpdateManyWithoutOriginNestedInput
   edits?: Prisma.EditUncheckedUpdateManyWithoutStreamNestedInput
   batches?: Prisma.BatchUncheckedUpdateManyWithoutStreamNestedInput
   events?: Prisma.EventUncheckedUpdateManyWithoutStreamNestedInput
@@ -1154,8 +1521,11 @@ export type StreamCreateWithoutEventsInput = {
   genesisHash: string
   nextSeq?: number
   nextOrdinal?: number
+  originSeq?: number | null
   createdAt?: Date | string
   model: Prisma.ModelCreateNestedOneWithoutStreamsInput
+  origin?: Prisma.StreamCreateNestedOneWithoutBranchesInput
+  branches?: Prisma.StreamCreateNestedManyWithoutOriginInput
   edits?: Prisma.EditCreateNestedManyWithoutStreamInput
   batches?: Prisma.BatchCreateNestedManyWithoutStreamInput
   checkpoints?: Prisma.CheckpointCreateNestedManyWithoutStreamInput
@@ -1177,7 +1547,10 @@ export type StreamUncheckedCreateWithoutEventsInput = {
   genesisHash: string
   nextSeq?: number
   nextOrdinal?: number
+  originStreamId?: string | null
+  originSeq?: number | null
   createdAt?: Date | string
+  branches?: Prisma.StreamUncheckedCreateNestedManyWithoutOriginInput
   edits?: Prisma.EditUncheckedCreateNestedManyWithoutStreamInput
   batches?: Prisma.BatchUncheckedCreateNestedManyWithoutStreamInput
   checkpoints?: Prisma.CheckpointUncheckedCreateNestedManyWithoutStreamInput
@@ -1214,8 +1587,11 @@ export type StreamUpdateWithoutEventsInput = {
   genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
   nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
   nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   model?: Prisma.ModelUpdateOneRequiredWithoutStreamsNestedInput
+  origin?: Prisma.StreamUpdateOneWithoutBranchesNestedInput
+  branches?: Prisma.StreamUpdateManyWithoutOriginNestedInput
   edits?: Prisma.EditUpdateManyWithoutStreamNestedInput
   batches?: Prisma.BatchUpdateManyWithoutStreamNestedInput
   checkpoints?: Prisma.CheckpointUpdateManyWithoutStreamNestedInput
@@ -1237,7 +1613,10 @@ export type StreamUncheckedUpdateWithoutEventsInput = {
   genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
   nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
   nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originStreamId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  branches?: Prisma.StreamUncheckedUpdateManyWithoutOriginNestedInput
   edits?: Prisma.EditUncheckedUpdateManyWithoutStreamNestedInput
   batches?: Prisma.BatchUncheckedUpdateManyWithoutStreamNestedInput
   checkpoints?: Prisma.CheckpointUncheckedUpdateManyWithoutStreamNestedInput
@@ -1258,8 +1637,11 @@ export type StreamCreateWithoutCovariancesInput = {
   genesisHash: string
   nextSeq?: number
   nextOrdinal?: number
+  originSeq?: number | null
   createdAt?: Date | string
   model: Prisma.ModelCreateNestedOneWithoutStreamsInput
+  origin?: Prisma.StreamCreateNestedOneWithoutBranchesInput
+  branches?: Prisma.StreamCreateNestedManyWithoutOriginInput
   edits?: Prisma.EditCreateNestedManyWithoutStreamInput
   batches?: Prisma.BatchCreateNestedManyWithoutStreamInput
   checkpoints?: Prisma.CheckpointCreateNestedManyWithoutStreamInput
@@ -1281,7 +1663,10 @@ export type StreamUncheckedCreateWithoutCovariancesInput = {
   genesisHash: string
   nextSeq?: number
   nextOrdinal?: number
+  originStreamId?: string | null
+  originSeq?: number | null
   createdAt?: Date | string
+  branches?: Prisma.StreamUncheckedCreateNestedManyWithoutOriginInput
   edits?: Prisma.EditUncheckedCreateNestedManyWithoutStreamInput
   batches?: Prisma.BatchUncheckedCreateNestedManyWithoutStreamInput
   checkpoints?: Prisma.CheckpointUncheckedCreateNestedManyWithoutStreamInput
@@ -1318,8 +1703,11 @@ export type StreamUpdateWithoutCovariancesInput = {
   genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
   nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
   nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   model?: Prisma.ModelUpdateOneRequiredWithoutStreamsNestedInput
+  origin?: Prisma.StreamUpdateOneWithoutBranchesNestedInput
+  branches?: Prisma.StreamUpdateManyWithoutOriginNestedInput
   edits?: Prisma.EditUpdateManyWithoutStreamNestedInput
   batches?: Prisma.BatchUpdateManyWithoutStreamNestedInput
   checkpoints?: Prisma.CheckpointUpdateManyWithoutStreamNestedInput
@@ -1341,7 +1729,10 @@ export type StreamUncheckedUpdateWithoutCovariancesInput = {
   genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
   nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
   nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originStreamId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  branches?: Prisma.StreamUncheckedUpdateManyWithoutOriginNestedInput
   edits?: Prisma.EditUncheckedUpdateManyWithoutStreamNestedInput
   batches?: Prisma.BatchUncheckedUpdateManyWithoutStreamNestedInput
   checkpoints?: Prisma.CheckpointUncheckedUpdateManyWithoutStreamNestedInput
@@ -1362,8 +1753,11 @@ export type StreamCreateWithoutShardsInput = {
   genesisHash: string
   nextSeq?: number
   nextOrdinal?: number
+  originSeq?: number | null
   createdAt?: Date | string
   model: Prisma.ModelCreateNestedOneWithoutStreamsInput
+  origin?: Prisma.StreamCreateNestedOneWithoutBranchesInput
+  branches?: Prisma.StreamCreateNestedManyWithoutOriginInput
   edits?: Prisma.EditCreateNestedManyWithoutStreamInput
   batches?: Prisma.BatchCreateNestedManyWithoutStreamInput
   checkpoints?: Prisma.CheckpointCreateNestedManyWithoutStreamInput
@@ -1385,7 +1779,10 @@ export type StreamUncheckedCreateWithoutShardsInput = {
   genesisHash: string
   nextSeq?: number
   nextOrdinal?: number
+  originStreamId?: string | null
+  originSeq?: number | null
   createdAt?: Date | string
+  branches?: Prisma.StreamUncheckedCreateNestedManyWithoutOriginInput
   edits?: Prisma.EditUncheckedCreateNestedManyWithoutStreamInput
   batches?: Prisma.BatchUncheckedCreateNestedManyWithoutStreamInput
   checkpoints?: Prisma.CheckpointUncheckedCreateNestedManyWithoutStreamInput
@@ -1422,8 +1819,11 @@ export type StreamUpdateWithoutShardsInput = {
   genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
   nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
   nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   model?: Prisma.ModelUpdateOneRequiredWithoutStreamsNestedInput
+  origin?: Prisma.StreamUpdateOneWithoutBranchesNestedInput
+  branches?: Prisma.StreamUpdateManyWithoutOriginNestedInput
   edits?: Prisma.EditUpdateManyWithoutStreamNestedInput
   batches?: Prisma.BatchUpdateManyWithoutStreamNestedInput
   checkpoints?: Prisma.CheckpointUpdateManyWithoutStreamNestedInput
@@ -1445,7 +1845,10 @@ export type StreamUncheckedUpdateWithoutShardsInput = {
   genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
   nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
   nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originStreamId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  branches?: Prisma.StreamUncheckedUpdateManyWithoutOriginNestedInput
   edits?: Prisma.EditUncheckedUpdateManyWithoutStreamNestedInput
   batches?: Prisma.BatchUncheckedUpdateManyWithoutStreamNestedInput
   checkpoints?: Prisma.CheckpointUncheckedUpdateManyWithoutStreamNestedInput
@@ -1466,8 +1869,11 @@ export type StreamCreateWithoutEvaluationsInput = {
   genesisHash: string
   nextSeq?: number
   nextOrdinal?: number
+  originSeq?: number | null
   createdAt?: Date | string
   model: Prisma.ModelCreateNestedOneWithoutStreamsInput
+  origin?: Prisma.StreamCreateNestedOneWithoutBranchesInput
+  branches?: Prisma.StreamCreateNestedManyWithoutOriginInput
   edits?: Prisma.EditCreateNestedManyWithoutStreamInput
   batches?: Prisma.BatchCreateNestedManyWithoutStreamInput
   checkpoints?: Prisma.CheckpointCreateNestedManyWithoutStreamInput
@@ -1489,7 +1895,10 @@ export type StreamUncheckedCreateWithoutEvaluationsInput = {
   genesisHash: string
   nextSeq?: number
   nextOrdinal?: number
+  originStreamId?: string | null
+  originSeq?: number | null
   createdAt?: Date | string
+  branches?: Prisma.StreamUncheckedCreateNestedManyWithoutOriginInput
   edits?: Prisma.EditUncheckedCreateNestedManyWithoutStreamInput
   batches?: Prisma.BatchUncheckedCreateNestedManyWithoutStreamInput
   checkpoints?: Prisma.CheckpointUncheckedCreateNestedManyWithoutStreamInput
@@ -1526,8 +1935,11 @@ export type StreamUpdateWithoutEvaluationsInput = {
   genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
   nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
   nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   model?: Prisma.ModelUpdateOneRequiredWithoutStreamsNestedInput
+  origin?: Prisma.StreamUpdateOneWithoutBranchesNestedInput
+  branches?: Prisma.StreamUpdateManyWithoutOriginNestedInput
   edits?: Prisma.EditUpdateManyWithoutStreamNestedInput
   batches?: Prisma.BatchUpdateManyWithoutStreamNestedInput
   checkpoints?: Prisma.CheckpointUpdateManyWithoutStreamNestedInput
@@ -1549,7 +1961,10 @@ export type StreamUncheckedUpdateWithoutEvaluationsInput = {
   genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
   nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
   nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originStreamId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  branches?: Prisma.StreamUncheckedUpdateManyWithoutOriginNestedInput
   edits?: Prisma.EditUncheckedUpdateManyWithoutStreamNestedInput
   batches?: Prisma.BatchUncheckedUpdateManyWithoutStreamNestedInput
   checkpoints?: Prisma.CheckpointUncheckedUpdateManyWithoutStreamNestedInput
@@ -1570,6 +1985,8 @@ export type StreamCreateManyModelInput = {
   genesisHash: string
   nextSeq?: number
   nextOrdinal?: number
+  originStreamId?: string | null
+  originSeq?: number | null
   createdAt?: Date | string
 }
 
@@ -1585,7 +2002,10 @@ export type StreamUpdateWithoutModelInput = {
   genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
   nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
   nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  origin?: Prisma.StreamUpdateOneWithoutBranchesNestedInput
+  branches?: Prisma.StreamUpdateManyWithoutOriginNestedInput
   edits?: Prisma.EditUpdateManyWithoutStreamNestedInput
   batches?: Prisma.BatchUpdateManyWithoutStreamNestedInput
   checkpoints?: Prisma.CheckpointUpdateManyWithoutStreamNestedInput
@@ -1607,7 +2027,10 @@ export type StreamUncheckedUpdateWithoutModelInput = {
   genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
   nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
   nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originStreamId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  branches?: Prisma.StreamUncheckedUpdateManyWithoutOriginNestedInput
   edits?: Prisma.EditUncheckedUpdateManyWithoutStreamNestedInput
   batches?: Prisma.BatchUncheckedUpdateManyWithoutStreamNestedInput
   checkpoints?: Prisma.CheckpointUncheckedUpdateManyWithoutStreamNestedInput
@@ -1629,6 +2052,92 @@ export type StreamUncheckedUpdateManyWithoutModelInput = {
   genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
   nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
   nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originStreamId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+}
+
+export type StreamCreateManyOriginInput = {
+  id: string
+  name: string
+  modelId: string
+  config: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash: string
+  status: string
+  statusDetail?: string | null
+  head?: number
+  headHash: string
+  genesisHash: string
+  nextSeq?: number
+  nextOrdinal?: number
+  originSeq?: number | null
+  createdAt?: Date | string
+}
+
+export type StreamUpdateWithoutOriginInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  config?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  statusDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  head?: Prisma.IntFieldUpdateOperationsInput | number
+  headHash?: Prisma.StringFieldUpdateOperationsInput | string
+  genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
+  nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  model?: Prisma.ModelUpdateOneRequiredWithoutStreamsNestedInput
+  branches?: Prisma.StreamUpdateManyWithoutOriginNestedInput
+  edits?: Prisma.EditUpdateManyWithoutStreamNestedInput
+  batches?: Prisma.BatchUpdateManyWithoutStreamNestedInput
+  checkpoints?: Prisma.CheckpointUpdateManyWithoutStreamNestedInput
+  events?: Prisma.EventUpdateManyWithoutStreamNestedInput
+  covariances?: Prisma.StreamCovarianceUpdateManyWithoutStreamNestedInput
+  shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
+  evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
+}
+
+export type StreamUncheckedUpdateWithoutOriginInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  modelId?: Prisma.StringFieldUpdateOperationsInput | string
+  config?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  statusDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  head?: Prisma.IntFieldUpdateOperationsInput | number
+  headHash?: Prisma.StringFieldUpdateOperationsInput | string
+  genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
+  nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  branches?: Prisma.StreamUncheckedUpdateManyWithoutOriginNestedInput
+  edits?: Prisma.EditUncheckedUpdateManyWithoutStreamNestedInput
+  batches?: Prisma.BatchUncheckedUpdateManyWithoutStreamNestedInput
+  checkpoints?: Prisma.CheckpointUncheckedUpdateManyWithoutStreamNestedInput
+  events?: Prisma.EventUncheckedUpdateManyWithoutStreamNestedInput
+  covariances?: Prisma.StreamCovarianceUncheckedUpdateManyWithoutStreamNestedInput
+  shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
+  evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
+}
+
+export type StreamUncheckedUpdateManyWithoutOriginInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  modelId?: Prisma.StringFieldUpdateOperationsInput | string
+  config?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  statusDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  head?: Prisma.IntFieldUpdateOperationsInput | number
+  headHash?: Prisma.StringFieldUpdateOperationsInput | string
+  genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
+  nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
 }
 
@@ -1638,6 +2147,7 @@ export type StreamUncheckedUpdateManyWithoutModelInput = {
  */
 
 export type StreamCountOutputType = {
+  branches: number
   edits: number
   batches: number
   checkpoints: number
@@ -1648,6 +2158,7 @@ export type StreamCountOutputType = {
 }
 
 export type StreamCountOutputTypeSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  branches?: boolean | StreamCountOutputTypeCountBranchesArgs
   edits?: boolean | StreamCountOutputTypeCountEditsArgs
   batches?: boolean | StreamCountOutputTypeCountBatchesArgs
   checkpoints?: boolean | StreamCountOutputTypeCountCheckpointsArgs
@@ -1665,6 +2176,13 @@ export type StreamCountOutputTypeDefaultArgs<ExtArgs extends runtime.Types.Exten
    * Select specific fields to fetch from the StreamCountOutputType
    */
   select?: Prisma.StreamCountOutputTypeSelect<ExtArgs> | null
+}
+
+/**
+ * StreamCountOutputType without action
+ */
+export type StreamCountOutputTypeCountBranchesArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  where?: Prisma.StreamWhereInput
 }
 
 /**
@@ -1730,8 +2248,12 @@ export type StreamSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs =
   genesisHash?: boolean
   nextSeq?: boolean
   nextOrdinal?: boolean
+  originStreamId?: boolean
+  originSeq?: boolean
   createdAt?: boolean
   model?: boolean | Prisma.ModelDefaultArgs<ExtArgs>
+  origin?: boolean | Prisma.Stream$originArgs<ExtArgs>
+  branches?: boolean | Prisma.Stream$branchesArgs<ExtArgs>
   edits?: boolean | Prisma.Stream$editsArgs<ExtArgs>
   batches?: boolean | Prisma.Stream$batchesArgs<ExtArgs>
   checkpoints?: boolean | Prisma.Stream$checkpointsArgs<ExtArgs>
@@ -1755,8 +2277,11 @@ export type StreamSelectCreateManyAndReturn<ExtArgs extends runtime.Types.Extens
   genesisHash?: boolean
   nextSeq?: boolean
   nextOrdinal?: boolean
+  originStreamId?: boolean
+  originSeq?: boolean
   createdAt?: boolean
   model?: boolean | Prisma.ModelDefaultArgs<ExtArgs>
+  origin?: boolean | Prisma.Stream$originArgs<ExtArgs>
 }, ExtArgs["result"]["stream"]>
 
 export type StreamSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetSelect<{
@@ -1772,8 +2297,11 @@ export type StreamSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Extens
   genesisHash?: boolean
   nextSeq?: boolean
   nextOrdinal?: boolean
+  originStreamId?: boolean
+  originSeq?: boolean
   createdAt?: boolean
   model?: boolean | Prisma.ModelDefaultArgs<ExtArgs>
+  origin?: boolean | Prisma.Stream$originArgs<ExtArgs>
 }, ExtArgs["result"]["stream"]>
 
 export type StreamSelectScalar = {
@@ -1789,12 +2317,16 @@ export type StreamSelectScalar = {
   genesisHash?: boolean
   nextSeq?: boolean
   nextOrdinal?: boolean
+  originStreamId?: boolean
+  originSeq?: boolean
   createdAt?: boolean
 }
 
-export type StreamOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"id" | "name" | "modelId" | "config" | "configHash" | "status" | "statusDetail" | "head" | "headHash" | "genesisHash" | "nextSeq" | "nextOrdinal" | "createdAt", ExtArgs["result"]["stream"]>
+export type StreamOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"id" | "name" | "modelId" | "config" | "configHash" | "status" | "statusDetail" | "head" | "headHash" | "genesisHash" | "nextSeq" | "nextOrdinal" | "originStreamId" | "originSeq" | "createdAt", ExtArgs["result"]["stream"]>
 export type StreamInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   model?: boolean | Prisma.ModelDefaultArgs<ExtArgs>
+  origin?: boolean | Prisma.Stream$originArgs<ExtArgs>
+  branches?: boolean | Prisma.Stream$branchesArgs<ExtArgs>
   edits?: boolean | Prisma.Stream$editsArgs<ExtArgs>
   batches?: boolean | Prisma.Stream$batchesArgs<ExtArgs>
   checkpoints?: boolean | Prisma.Stream$checkpointsArgs<ExtArgs>
@@ -1806,15 +2338,19 @@ export type StreamInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs 
 }
 export type StreamIncludeCreateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   model?: boolean | Prisma.ModelDefaultArgs<ExtArgs>
+  origin?: boolean | Prisma.Stream$originArgs<ExtArgs>
 }
 export type StreamIncludeUpdateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   model?: boolean | Prisma.ModelDefaultArgs<ExtArgs>
+  origin?: boolean | Prisma.Stream$originArgs<ExtArgs>
 }
 
 export type $StreamPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   name: "Stream"
   objects: {
     model: Prisma.$ModelPayload<ExtArgs>
+    origin: Prisma.$StreamPayload<ExtArgs> | null
+    branches: Prisma.$StreamPayload<ExtArgs>[]
     edits: Prisma.$EditPayload<ExtArgs>[]
     batches: Prisma.$BatchPayload<ExtArgs>[]
     checkpoints: Prisma.$CheckpointPayload<ExtArgs>[]
@@ -1836,6 +2372,8 @@ export type $StreamPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs
     genesisHash: string
     nextSeq: number
     nextOrdinal: number
+    originStreamId: string | null
+    originSeq: number | null
     createdAt: Date
   }, ExtArgs["result"]["stream"]>
   composites: {}
@@ -2232,6 +2770,8 @@ readonly fields: StreamFieldRefs;
 export interface Prisma__StreamClient<T, Null = never, ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs, GlobalOmitOptions = {}> extends Prisma.PrismaPromise<T> {
   readonly [Symbol.toStringTag]: "PrismaPromise"
   model<T extends Prisma.ModelDefaultArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.ModelDefaultArgs<ExtArgs>>): Prisma.Prisma__ModelClient<runtime.Types.Result.GetResult<Prisma.$ModelPayload<ExtArgs>, T, "findUniqueOrThrow", GlobalOmitOptions> | Null, Null, ExtArgs, GlobalOmitOptions>
+  origin<T extends Prisma.Stream$originArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Stream$originArgs<ExtArgs>>): Prisma.Prisma__StreamClient<runtime.Types.Result.GetResult<Prisma.$StreamPayload<ExtArgs>, T, "findUniqueOrThrow", GlobalOmitOptions> | null, null, ExtArgs, GlobalOmitOptions>
+  branches<T extends Prisma.Stream$branchesArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Stream$branchesArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$StreamPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   edits<T extends Prisma.Stream$editsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Stream$editsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$EditPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   batches<T extends Prisma.Stream$batchesArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Stream$batchesArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$BatchPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   checkpoints<T extends Prisma.Stream$checkpointsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Stream$checkpointsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$CheckpointPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
@@ -2280,6 +2820,8 @@ export interface StreamFieldRefs {
   readonly genesisHash: Prisma.FieldRef<"Stream", 'String'>
   readonly nextSeq: Prisma.FieldRef<"Stream", 'Int'>
   readonly nextOrdinal: Prisma.FieldRef<"Stream", 'Int'>
+  readonly originStreamId: Prisma.FieldRef<"Stream", 'String'>
+  readonly originSeq: Prisma.FieldRef<"Stream", 'Int'>
   readonly createdAt: Prisma.FieldRef<"Stream", 'DateTime'>
 }
     
@@ -2679,6 +3221,49 @@ export type StreamDeleteManyArgs<ExtArgs extends runtime.Types.Extensions.Intern
    * Limit how many Streams to delete.
    */
   limit?: number
+}
+
+/**
+ * Stream.origin
+ */
+export type Stream$originArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the Stream
+   */
+  select?: Prisma.StreamSelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the Stream
+   */
+  omit?: Prisma.StreamOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.StreamInclude<ExtArgs> | null
+  where?: Prisma.StreamWhereInput
+}
+
+/**
+ * Stream.branches
+ */
+export type Stream$branchesArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the Stream
+   */
+  select?: Prisma.StreamSelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the Stream
+   */
+  omit?: Prisma.StreamOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.StreamInclude<ExtArgs> | null
+  where?: Prisma.StreamWhereInput
+  orderBy?: Prisma.StreamOrderByWithRelationInput | Prisma.StreamOrderByWithRelationInput[]
+  cursor?: Prisma.StreamWhereUniqueInput
+  take?: number
+  skip?: number
+  distinct?: Prisma.StreamScalarFieldEnum | Prisma.StreamScalarFieldEnum[]
 }
 
 /**
