@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { expect, test } from 'vitest';
 import { resolveOptions } from './options.js';
 
@@ -9,4 +10,11 @@ test('shard workers: given, listed, counted, or two', () => {
   expect(workers({ SHARD_WORKER_COUNT: '5', SHARD_WORKERS: 'a:1' }, 3)).toBe(3);
   for (const count of ['0', '65', '1.5', 'many'])
     expect(() => workers({ SHARD_WORKER_COUNT: count })).toThrow(`SHARD_WORKER_COUNT="${count}"`);
+});
+
+test('a model of the environment goes by its own name unless it is given one', () => {
+  const model = (env: NodeJS.ProcessEnv) => resolveOptions({}, env).model;
+  expect(model({ MODEL_PATH: '/m/gpt2' })).toEqual({ name: undefined, path: '/m/gpt2' });
+  expect(model({ MODEL_PATH: '/m/gpt2', MODEL_NAME: 'small' })).toEqual({ name: 'small', path: '/m/gpt2' });
+  expect(model({ MODEL_PATH: 'gpt2', INIT_CWD: '/home/me' })?.path).toBe(path.resolve('/home/me/gpt2'));
 });

@@ -23,8 +23,11 @@ export interface StackOptions {
   readonly shardWorkers?: number | readonly string[];
   /** Port of the HTTP API on loopback; a free one when left out. */
   readonly port?: number;
-  /** GGUF file and name of the model. Default: MODEL_PATH and MODEL_NAME, or what set-up brought. */
-  readonly model?: { readonly name: string; readonly path: string };
+  /**
+   * Hugging Face folder or GGUF file of the model, and a name in place of its own. Default: MODEL_PATH and MODEL_NAME, or
+   * what set-up brought.
+   */
+  readonly model?: { readonly name?: string | undefined; readonly path: string };
   readonly logLevel?: 'info' | 'debug' | 'trace';
   readonly onEvent?: OnStackEvent;
   /** Whether SIGINT, SIGTERM and SIGHUP stop the stack and end this process. Default: true. */

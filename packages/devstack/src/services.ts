@@ -47,12 +47,15 @@ function service(
   };
 }
 
-export function modelRuntimeSpec(context: ServiceContext, model: { name: string; path: string }): ProcessSpec {
+export function modelRuntimeSpec(
+  context: ServiceContext,
+  model: { name?: string | undefined; path: string },
+): ProcessSpec {
   const env = {
     LISTEN: context.addresses.modelRuntime,
     METRICS_LISTEN: context.addresses.metrics['model-runtime'],
     MODEL_PATH: model.path,
-    MODEL_NAME: model.name,
+    ...(model.name !== undefined && { MODEL_NAME: model.name }),
     // Only shards know that engine.
     ...(process.env.ERRATA_ENGINE === 'webgpu' && { ERRATA_ENGINE: 'auto' }),
   };

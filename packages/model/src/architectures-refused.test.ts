@@ -2,6 +2,7 @@ import { createEngine, type Engine } from '@errata/tensor';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type ArchitectureName, folderOf, ggufOf, load } from './architecture-testing.js';
 import { architectureOf } from './architectures/families.js';
+import { createLayout } from './layout.js';
 import type { FolderFiles, GgufFiles } from './model-files.js';
 import type { WeightSource, WeightTensor } from './weight-source.js';
 import { refusal } from './weight-testing.js';
@@ -119,4 +120,12 @@ describe('weights', () => {
     });
     expect(model.weights.layers.length).toBe(6);
   });
+});
+
+it('tokens beyond the learned positions are refused by number', async () => {
+  const { tf } = await createEngine();
+  const { config } = architectureOf(await folderOf('gpt2'));
+  const found = await refusal(async () => createLayout(tf, config, [{ first: 60, count: 5 }]));
+  expect(found.code).toBe('PROMPT_TOO_LONG');
+  expect(found.message).toContain('65 tokens do not fit the 64 positions');
 });

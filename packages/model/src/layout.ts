@@ -1,4 +1,5 @@
 import type { AttentionKind, ModelConfig } from './config.js';
+import { ModelError } from './errors.js';
 import { type AttentionView, createViews } from './layout-views.js';
 import { free } from './memory.js';
 import type { Tensor, Tf } from './types.js';
@@ -51,14 +52,20 @@ export interface Layout {
   readonly dispose: () => void;
 }
 
-/** Builds the layout of a batch. The caller disposes it. */
+/**
+ * Builds the layout of a batch. The caller disposes it.
+ * @throws ModelError PROMPT_TOO_LONG where the model has learned no such positions
+ */
 export function createLayout(
   tf: Tf,
   config: ModelConfig,
   spans: readonly Span[],
   pastColumns: PastColumns = { width: 0, visible: () => false },
 ): Layout {
-  const { heads, keyValueHeads: groups } = config;
+  const { heads, keyValueHeads: groups, contextLength } = config;
+  const end = Math.max(...spans.map(({ first, count }) => first + count));
+  if (config.learnedPositions && end > contextLength)
+    throw new ModelError('PROMPT_TOO_LONG', `${end} tokens do not fit the ${contextLength} positions of the model`);
   const share = heads / groups;
   const slots = heads + 2 * groups;
   const rows = spans.length;

@@ -93,6 +93,21 @@ describe('the inverse covariance', () => {
     expect(raised.condition).toBeLessThanOrEqual(CONDITION_LIMIT);
   });
 
+  it('raises λ above what rounding has done to a singular second moment in fp32', async () => {
+    // Pairs of inputs that are equal, but for the last bit of one entry: λ_min is −2⁻²⁴.
+    const rounded = new Float32Array(d * d);
+    for (let i = 0; i < d; i++) {
+      rounded[i * d + i] = i % 2 === 0 ? 1 : 1 - 2 ** -23;
+      rounded[i * d + (i ^ 1)] = 1;
+    }
+    const singular = { lambda: 0, mu: 1, covarianceWeight: 1, moment: rounded, dimension: d };
+    const raised = await createInverse(parts, singular, { policy: 'raise-lambda' });
+    expect(raised.condition).toBeLessThanOrEqual(CONDITION_LIMIT);
+    // What the condition number alone asks for would leave A₀ indefinite.
+    expect(raised.lambdaMax / CONDITION_LIMIT).toBeLessThan(2 ** -24);
+    expect(raised.lambda ** 2).toBeGreaterThan(2 ** -24);
+  });
+
   it('gives all shares the same conditioning', async () => {
     const [first, second] = [
       await createInverse(parts, source(1e4), { share: { index: 0, count: 2 } }),

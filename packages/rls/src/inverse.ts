@@ -44,6 +44,11 @@ const FP64_DIMENSION = 4096;
 const SHARE_STEPS = 24;
 /** λ_max by Lanczos is from below, by 1e-4 at most; a raised λ must satisfy the limit all the same. */
 const RAISE_MARGIN = 1.01;
+/**
+ * How far below 0 the eigenvalues of a second moment M in fp32 can lie, as a share of tr M: rounding its entries moves them
+ * by 2⁻²⁴ ‖M‖_F ≤ 2⁻²⁴ tr M, and so does each addition of the blocked sums behind them, of which there are a few.
+ */
+const FP32_INDEFINITE = 8 * 2 ** -24;
 
 export type ConditionPolicy = 'refuse' | 'raise-lambda';
 
@@ -122,14 +127,17 @@ async function largestOfPanels({ linalg }: RlsParts, m: SymmetricInverse): Promi
   return points[points.length - 1].value;
 }
 
-/** Least λ with two significant digits, so that all workers get the same, that satisfies the limits if λ_min is 0. */
-function raisedLambda(failure: Failure, lambda: number, precision: Precision): number {
+/**
+ * Least λ with two significant digits, so that all workers get the same, that satisfies the limits if no eigenvalue of
+ * scale · M is below `-indefinite`.
+ */
+function raisedLambda(failure: Failure, lambda: number, precision: Precision, indefinite: number): number {
   const needed = (value: number, limit: number) => Math.max(0, value - lambda * lambda) / (limit - 1);
   const square = Math.max(
     needed(failure.lambdaMax, CONDITION_LIMIT),
     precision === 'fp32' ? needed(failure.mean, FP32_REFUSAL_LIMIT) : 0,
   );
-  const least = Math.sqrt(RAISE_MARGIN * square);
+  const least = Math.sqrt(RAISE_MARGIN * square + indefinite);
   const unit = 10 ** (Math.floor(Math.log10(least)) - 1);
   return Number((Math.ceil(least / unit) * unit).toPrecision(2));
 }
@@ -153,10 +161,14 @@ export async function createInverse(
   if ('dispose' in first) return first;
   const advice = 'use a larger λ, the policy raise-lambda, or a covariance from more tokens';
   if (options.policy !== 'raise-lambda') throw new RlsError('ILL_CONDITIONED', `${first.reason}; ${advice}`);
-  const lambda = raisedLambda(first, source.lambda, last);
-  const second = await tryInverse({ ...attempt, lambda });
-  if ('dispose' in second) return second;
-  throw new RlsError('ILL_CONDITIONED', `${first.reason}, and with λ raised to ${lambda}: ${second.reason}`);
+  let reason = first.reason;
+  for (const indefinite of new Set([0, first.indefinite])) {
+    const lambda = raisedLambda(first, source.lambda, last, indefinite);
+    const found = await tryInverse({ ...attempt, lambda });
+    if ('dispose' in found) return found;
+    reason = `${first.reason}, and with λ raised to ${lambda}: ${found.reason}`;
+  }
+  throw new RlsError('ILL_CONDITIONED', reason);
 }
 
 interface Attempt {
@@ -174,6 +186,8 @@ interface Failure {
   readonly lambdaMax: number;
   /** tr(A₀) / d */
   readonly mean: number;
+  /** How far below 0 rounding can have put eigenvalues of scale · M. */
+  readonly indefinite: number;
 }
 
 function traceOf(source: AnchorSource, panelRows: number): number {
@@ -207,13 +221,15 @@ async function tryInverse(attempt: Attempt): Promise<InverseCovariance | Failure
     const lambdaMax = whole
       ? await largest(a0)
       : scale * largestEigenvalue(d, (x) => rounded.times(x)) + lambda * lambda;
-    const mean = (scale * traceOf(rounded, a0.panelRows)) / d + lambda * lambda;
+    const trace = scale * traceOf(rounded, a0.panelRows);
+    const mean = trace / d + lambda * lambda;
+    const indefinite = rounded.exact === 'fp32' ? FP32_INDEFINITE * trace : 0;
     try {
       const fill = (firstRow: number, rows: number) => completePanel(rounded.panel(firstRow, rows), scale, lambda);
       inverse = await invertSymmetric(parts, { dimension: d, fill }, inversionOptions(d, options));
     } catch (error) {
       if (!(error instanceof TensorError) || error.code !== 'ILL_CONDITIONED') throw error;
-      return { reason: `λ²I + μ²K₀K₀ᵀ cannot be inverted: ${error.message}`, lambdaMax, mean };
+      return { reason: `λ²I + μ²K₀K₀ᵀ cannot be inverted: ${error.message}`, lambdaMax, mean, indefinite };
     }
     const inverted = inverse;
     const storeInverse = (precision: Precision) =>
@@ -230,7 +246,7 @@ async function tryInverse(attempt: Attempt): Promise<InverseCovariance | Failure
     const meanCondition = mean / lambdaMin;
     const last = precisions[precisions.length - 1];
     const reason = objection(last, lambdaMin > 0 ? condition : Number.POSITIVE_INFINITY, meanCondition);
-    if (reason !== null) return { reason, lambdaMax, mean };
+    if (reason !== null) return { reason, lambdaMax, mean, indefinite };
     if (precision !== last && meanCondition > FP32_CONDITION_LIMIT) {
       precision = last;
       a0.dispose();

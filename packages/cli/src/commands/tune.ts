@@ -7,10 +7,13 @@ import { UsageError } from '../failure.js';
 import { textTable } from '../tables.js';
 import type { TrialEdit } from '../tune/trial.js';
 
+/** Share of rewrites below which a preset is of little use. */
+const WEAK_REWRITE = 0.5;
+
 interface TuneFlags {
   readonly model?: string;
   readonly edits?: string;
-  readonly out?: string;
+  readonly out: string;
   readonly sample: string;
   readonly seed: string;
 }
@@ -47,9 +50,16 @@ export function addTune(program: Command, contextOf: ContextOf): void {
         const { signal } = context;
         const result = await tune(model, parts, { edits, sample, seed, signal, onProgress: context.output.live });
         context.output.done();
-        const out = fromHere(context.env, flags.out ?? 'preset.json');
+        const out = fromHere(context.env, flags.out);
         await writeFile(out, `${JSON.stringify(result.preset, null, 2)}\n`);
-        context.output.line(`Wrote ${out}.`);
+        context.output.line(
+          `Wrote ${out}. Next: errata streams create --model ${model.config.name} --preset ${flags.out}`,
+        );
+        const best = Math.max(...result.trials.map(({ rewrite }) => rewrite));
+        if (best < WEAK_REWRITE)
+          context.output.line(
+            `No setting wrote more than ${Math.round(100 * best)} % of the sample: streams with this preset will be weak. Try other edits (docs/writing-edits.md) or a larger model.`,
+          );
         const percent = (share: number) => `${Math.round(100 * share)} %`;
         context.result({ out, ...result }, () =>
           textTable(

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createClient } from '@errata/client';
+import { createClient, type ErrataClient } from '@errata/client';
 import { locateTools, type StackEvent, startStack } from '@errata/devstack';
+import { UsageError } from '../failure.js';
 import { addressLines, eventText } from '../up.js';
 import { runJob } from './job.js';
 import { finishJob, openJob } from './job-state.js';
@@ -30,12 +31,13 @@ export async function runStart(options: StartOptions): Promise<void> {
   try {
     const { job, resumed } = await openJob(stack.dataDir, createHash('sha256').update(ndjson).digest('hex'));
     if (resumed) output.line('going on with the job that the last stop interrupted');
+    const client = createClient({ baseUrl: stack.api });
     const report = await runJob({
-      client: createClient({ baseUrl: stack.api }),
+      client,
       output,
       job,
       ndjson,
-      model: tools.modelName,
+      model: tools.modelName ?? (await servedModel(client)),
       signal: new AbortController().signal,
     });
     await finishJob(stack.dataDir, job);
@@ -49,6 +51,13 @@ export async function runStart(options: StartOptions): Promise<void> {
   } finally {
     await stack.stop();
   }
+}
+
+/** @throws UsageError where the database knows several models */
+async function servedModel(client: ErrataClient): Promise<string> {
+  const names = (await client.listModels()).map((model) => model.name);
+  if (names.length === 1) return names[0];
+  throw new UsageError(`set MODEL_NAME to the model to edit, one of: ${names.join(', ')}`);
 }
 
 function verdict(report: JobReport): string {

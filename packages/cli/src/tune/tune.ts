@@ -36,6 +36,7 @@ export const startingConfig: EditorConfig = {
   clamp: 0.75,
   klWeight: 0.0625,
   weightDecay: 0.5,
+  conditioning: 'raise-lambda',
 };
 
 export interface TuneOptions {

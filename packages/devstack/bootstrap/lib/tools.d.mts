@@ -2,8 +2,9 @@
 export interface Tools {
   readonly repoRoot: string;
   readonly cacheDir: string;
-  readonly modelName: string;
-  /** The GGUF file. */
+  /** Undefined where the environment names a model without saying what it is called: its own name counts. */
+  readonly modelName: string | undefined;
+  /** A Hugging Face folder or a GGUF file. */
   readonly modelPath: string | undefined;
   /** The Temporal command line program, which holds the dev server. */
   readonly temporal: string | undefined;
