@@ -54,6 +54,28 @@ export function entryHash(previousHash: string, entry: LogEntry): string {
     .digest('hex');
 }
 
+/** Tensors of an entry in the order of {@link tensorHashes}, by the columns that hold them. */
+export const entryTensors = ['keys', 'g', 'b', 'r_diagonal'] as const;
+export type EntryTensor = (typeof entryTensors)[number];
+const TENSOR_HASH_BYTES = 8;
+
+/** Which tensor of an entry was damaged: the first eight bytes of the sha256 of each, one behind the other. */
+export function tensorHashes({ keys, g, b, rDiagonal }: Pick<LogEntry, 'keys' | 'g' | 'b' | 'rDiagonal'>): Buffer {
+  const tensors = [float32Bytes(keys.data), float32Bytes(g.data), float32Bytes(b.data), float64Bytes(rDiagonal)];
+  return Buffer.concat(
+    tensors.map((bytes) => createHash('sha256').update(bytes).digest().subarray(0, TENSOR_HASH_BYTES)),
+  );
+}
+
+/** Tensors whose bytes do not match the recorded {@link tensorHashes}. */
+export function damagedTensors(entry: LogEntry, recorded: Buffer): EntryTensor[] {
+  const found = tensorHashes(entry);
+  return entryTensors.filter((_, i) => {
+    const [from, to] = [i * TENSOR_HASH_BYTES, (i + 1) * TENSOR_HASH_BYTES];
+    return !found.subarray(from, to).equals(recorded.subarray(from, to));
+  });
+}
+
 /**
  * Hash of a batch: sha256(parent batch's hash, 32 bytes ‖ kind, one byte: 1 apply, 2 revoke ‖ number of entries, uint32 LE ‖
  * entry hashes in layer order, 32 bytes each ‖ edit ids in column order, ASCII). The first batch's parent is the genesis.

@@ -1,7 +1,7 @@
 import { ErrataError } from '@errata/contracts';
 import { float32Array, float32Bytes, float64Bytes, float64Numbers } from './bytes.js';
 import type { CopyField } from './copy.js';
-import { entryHash } from './hash.js';
+import { entryHash, tensorHashes } from './hash.js';
 import { unknownPosition, unknownStream } from './locks.js';
 import type { Matrix, StoredLogEntry } from './types.js';
 
@@ -27,6 +27,7 @@ export const entryColumns = [
   'g',
   'b',
   'r_diagonal',
+  'tensor_hashes',
 ] as const;
 
 /** An entry as a row of {@link entryColumns}. Figures that are not finite have no place in JSON and are left out of `stats`. */
@@ -51,6 +52,7 @@ export function entryRow(entry: StoredLogEntry, epoch: number): CopyField[] {
     float32Bytes(g.data),
     float32Bytes(b.data),
     float64Bytes(entry.rDiagonal),
+    tensorHashes(entry),
   ];
 }
 

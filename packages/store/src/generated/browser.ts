@@ -51,7 +51,8 @@ export type BatchEdit = Prisma.BatchEditModel
 export type Targets = Prisma.TargetsModel
 /**
  * Model LogEntry
- * The log: what a batch did to a row range of one layer. Tensors go in and out with COPY, never through Prisma.
+ * The log: what a batch did to a row range of one layer. Tensors go in and out with COPY, never through Prisma. The table
+ * is partitioned by hash of the stream; `tensorHashes` names a damaged tensor (hash.ts).
  */
 export type LogEntry = Prisma.LogEntryModel
 /**

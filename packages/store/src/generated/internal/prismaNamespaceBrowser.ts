@@ -214,6 +214,7 @@ export const LogEntryScalarFieldEnum = {
   g: 'g',
   b: 'b',
   rDiagonal: 'rDiagonal',
+  tensorHashes: 'tensorHashes',
   createdAt: 'createdAt'
 } as const
 

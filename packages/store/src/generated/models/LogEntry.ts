@@ -14,7 +14,8 @@ import type * as Prisma from "../internal/prismaNamespace.js"
 
 /**
  * Model LogEntry
- * The log: what a batch did to a row range of one layer. Tensors go in and out with COPY, never through Prisma.
+ * The log: what a batch did to a row range of one layer. Tensors go in and out with COPY, never through Prisma. The table
+ * is partitioned by hash of the stream; `tensorHashes` names a damaged tensor (hash.ts).
  */
 export type LogEntryModel = runtime.Types.Result.DefaultSelection<Prisma.$LogEntryPayload>
 
@@ -68,6 +69,7 @@ export type LogEntryMinAggregateOutputType = {
   g: runtime.Bytes | null
   b: runtime.Bytes | null
   rDiagonal: runtime.Bytes | null
+  tensorHashes: runtime.Bytes | null
   createdAt: Date | null
 }
 
@@ -89,6 +91,7 @@ export type LogEntryMaxAggregateOutputType = {
   g: runtime.Bytes | null
   b: runtime.Bytes | null
   rDiagonal: runtime.Bytes | null
+  tensorHashes: runtime.Bytes | null
   createdAt: Date | null
 }
 
@@ -111,6 +114,7 @@ export type LogEntryCountAggregateOutputType = {
   g: number
   b: number
   rDiagonal: number
+  tensorHashes: number
   createdAt: number
   _all: number
 }
@@ -158,6 +162,7 @@ export type LogEntryMinAggregateInputType = {
   g?: true
   b?: true
   rDiagonal?: true
+  tensorHashes?: true
   createdAt?: true
 }
 
@@ -179,6 +184,7 @@ export type LogEntryMaxAggregateInputType = {
   g?: true
   b?: true
   rDiagonal?: true
+  tensorHashes?: true
   createdAt?: true
 }
 
@@ -201,6 +207,7 @@ export type LogEntryCountAggregateInputType = {
   g?: true
   b?: true
   rDiagonal?: true
+  tensorHashes?: true
   createdAt?: true
   _all?: true
 }
@@ -310,6 +317,7 @@ export type LogEntryGroupByOutputType = {
   g: runtime.Bytes
   b: runtime.Bytes
   rDiagonal: runtime.Bytes
+  tensorHashes: runtime.Bytes
   createdAt: Date
   _count: LogEntryCountAggregateOutputType | null
   _avg: LogEntryAvgAggregateOutputType | null
@@ -355,6 +363,7 @@ export type LogEntryWhereInput = {
   g?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
   b?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
   rDiagonal?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
+  tensorHashes?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
   createdAt?: Prisma.DateTimeFilter<"LogEntry"> | Date | string
   batch?: Prisma.XOR<Prisma.BatchScalarRelationFilter, Prisma.BatchWhereInput>
 }
@@ -378,6 +387,7 @@ export type LogEntryOrderByWithRelationInput = {
   g?: Prisma.SortOrder
   b?: Prisma.SortOrder
   rDiagonal?: Prisma.SortOrder
+  tensorHashes?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   batch?: Prisma.BatchOrderByWithRelationInput
 }
@@ -405,6 +415,7 @@ export type LogEntryWhereUniqueInput = Prisma.AtLeast<{
   g?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
   b?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
   rDiagonal?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
+  tensorHashes?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
   createdAt?: Prisma.DateTimeFilter<"LogEntry"> | Date | string
   batch?: Prisma.XOR<Prisma.BatchScalarRelationFilter, Prisma.BatchWhereInput>
 }, "streamId_seq_layer_rowStart">
@@ -428,6 +439,7 @@ export type LogEntryOrderByWithAggregationInput = {
   g?: Prisma.SortOrder
   b?: Prisma.SortOrder
   rDiagonal?: Prisma.SortOrder
+  tensorHashes?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   _count?: Prisma.LogEntryCountOrderByAggregateInput
   _avg?: Prisma.LogEntryAvgOrderByAggregateInput
@@ -458,6 +470,7 @@ export type LogEntryScalarWhereWithAggregatesInput = {
   g?: Prisma.BytesWithAggregatesFilter<"LogEntry"> | runtime.Bytes
   b?: Prisma.BytesWithAggregatesFilter<"LogEntry"> | runtime.Bytes
   rDiagonal?: Prisma.BytesWithAggregatesFilter<"LogEntry"> | runtime.Bytes
+  tensorHashes?: Prisma.BytesWithAggregatesFilter<"LogEntry"> | runtime.Bytes
   createdAt?: Prisma.DateTimeWithAggregatesFilter<"LogEntry"> | Date | string
 }
 
@@ -478,6 +491,7 @@ export type LogEntryCreateInput = {
   g: runtime.Bytes
   b: runtime.Bytes
   rDiagonal: runtime.Bytes
+  tensorHashes: runtime.Bytes
   createdAt?: Date | string
   batch: Prisma.BatchCreateNestedOneWithoutEntriesInput
 }
@@ -501,6 +515,7 @@ export type LogEntryUncheckedCreateInput = {
   g: runtime.Bytes
   b: runtime.Bytes
   rDiagonal: runtime.Bytes
+  tensorHashes: runtime.Bytes
   createdAt?: Date | string
 }
 
@@ -521,6 +536,7 @@ export type LogEntryUpdateInput = {
   g?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   b?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   rDiagonal?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  tensorHashes?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   batch?: Prisma.BatchUpdateOneRequiredWithoutEntriesNestedInput
 }
@@ -544,6 +560,7 @@ export type LogEntryUncheckedUpdateInput = {
   g?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   b?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   rDiagonal?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  tensorHashes?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
 }
 
@@ -566,6 +583,7 @@ export type LogEntryCreateManyInput = {
   g: runtime.Bytes
   b: runtime.Bytes
   rDiagonal: runtime.Bytes
+  tensorHashes: runtime.Bytes
   createdAt?: Date | string
 }
 
@@ -586,6 +604,7 @@ export type LogEntryUpdateManyMutationInput = {
   g?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   b?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   rDiagonal?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  tensorHashes?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
 }
 
@@ -608,6 +627,7 @@ export type LogEntryUncheckedUpdateManyInput = {
   g?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   b?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   rDiagonal?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  tensorHashes?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
 }
 
@@ -647,6 +667,7 @@ export type LogEntryCountOrderByAggregateInput = {
   g?: Prisma.SortOrder
   b?: Prisma.SortOrder
   rDiagonal?: Prisma.SortOrder
+  tensorHashes?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
 }
 
@@ -680,6 +701,7 @@ export type LogEntryMaxOrderByAggregateInput = {
   g?: Prisma.SortOrder
   b?: Prisma.SortOrder
   rDiagonal?: Prisma.SortOrder
+  tensorHashes?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
 }
 
@@ -701,6 +723,7 @@ export type LogEntryMinOrderByAggregateInput = {
   g?: Prisma.SortOrder
   b?: Prisma.SortOrder
   rDiagonal?: Prisma.SortOrder
+  tensorHashes?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
 }
 
@@ -775,6 +798,7 @@ export type LogEntryCreateWithoutBatchInput = {
   g: runtime.Bytes
   b: runtime.Bytes
   rDiagonal: runtime.Bytes
+  tensorHashes: runtime.Bytes
   createdAt?: Date | string
 }
 
@@ -795,6 +819,7 @@ export type LogEntryUncheckedCreateWithoutBatchInput = {
   g: runtime.Bytes
   b: runtime.Bytes
   rDiagonal: runtime.Bytes
+  tensorHashes: runtime.Bytes
   createdAt?: Date | string
 }
 
@@ -846,6 +871,7 @@ export type LogEntryScalarWhereInput = {
   g?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
   b?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
   rDiagonal?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
+  tensorHashes?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
   createdAt?: Prisma.DateTimeFilter<"LogEntry"> | Date | string
 }
 
@@ -866,6 +892,7 @@ export type LogEntryCreateManyBatchInput = {
   g: runtime.Bytes
   b: runtime.Bytes
   rDiagonal: runtime.Bytes
+  tensorHashes: runtime.Bytes
   createdAt?: Date | string
 }
 
@@ -886,6 +913,7 @@ export type LogEntryUpdateWithoutBatchInput = {
   g?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   b?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   rDiagonal?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  tensorHashes?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
 }
 
@@ -906,6 +934,7 @@ export type LogEntryUncheckedUpdateWithoutBatchInput = {
   g?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   b?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   rDiagonal?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  tensorHashes?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
 }
 
@@ -926,6 +955,7 @@ export type LogEntryUncheckedUpdateManyWithoutBatchInput = {
   g?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   b?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   rDiagonal?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  tensorHashes?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
 }
 
@@ -950,6 +980,7 @@ export type LogEntrySelect<ExtArgs extends runtime.Types.Extensions.InternalArgs
   g?: boolean
   b?: boolean
   rDiagonal?: boolean
+  tensorHashes?: boolean
   createdAt?: boolean
   batch?: boolean | Prisma.BatchDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["logEntry"]>
@@ -973,6 +1004,7 @@ export type LogEntrySelectCreateManyAndReturn<ExtArgs extends runtime.Types.Exte
   g?: boolean
   b?: boolean
   rDiagonal?: boolean
+  tensorHashes?: boolean
   createdAt?: boolean
   batch?: boolean | Prisma.BatchDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["logEntry"]>
@@ -996,6 +1028,7 @@ export type LogEntrySelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Exte
   g?: boolean
   b?: boolean
   rDiagonal?: boolean
+  tensorHashes?: boolean
   createdAt?: boolean
   batch?: boolean | Prisma.BatchDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["logEntry"]>
@@ -1019,10 +1052,11 @@ export type LogEntrySelectScalar = {
   g?: boolean
   b?: boolean
   rDiagonal?: boolean
+  tensorHashes?: boolean
   createdAt?: boolean
 }
 
-export type LogEntryOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"streamId" | "seq" | "layer" | "rowStart" | "rowEnd" | "sign" | "dIn" | "dOut" | "columns" | "epoch" | "previousHash" | "hash" | "configHash" | "stats" | "keys" | "g" | "b" | "rDiagonal" | "createdAt", ExtArgs["result"]["logEntry"]>
+export type LogEntryOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"streamId" | "seq" | "layer" | "rowStart" | "rowEnd" | "sign" | "dIn" | "dOut" | "columns" | "epoch" | "previousHash" | "hash" | "configHash" | "stats" | "keys" | "g" | "b" | "rDiagonal" | "tensorHashes" | "createdAt", ExtArgs["result"]["logEntry"]>
 export type LogEntryInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   batch?: boolean | Prisma.BatchDefaultArgs<ExtArgs>
 }
@@ -1057,6 +1091,7 @@ export type $LogEntryPayload<ExtArgs extends runtime.Types.Extensions.InternalAr
     g: runtime.Bytes
     b: runtime.Bytes
     rDiagonal: runtime.Bytes
+    tensorHashes: runtime.Bytes
     createdAt: Date
   }, ExtArgs["result"]["logEntry"]>
   composites: {}
@@ -1500,6 +1535,7 @@ export interface LogEntryFieldRefs {
   readonly g: Prisma.FieldRef<"LogEntry", 'Bytes'>
   readonly b: Prisma.FieldRef<"LogEntry", 'Bytes'>
   readonly rDiagonal: Prisma.FieldRef<"LogEntry", 'Bytes'>
+  readonly tensorHashes: Prisma.FieldRef<"LogEntry", 'Bytes'>
   readonly createdAt: Prisma.FieldRef<"LogEntry", 'DateTime'>
 }
     
