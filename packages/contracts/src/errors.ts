@@ -36,6 +36,12 @@ const table = {
   UNKNOWN_EVALUATION: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such evaluation' },
   UNKNOWN_CORPUS: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such corpus' },
   UNKNOWN_POSITION: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'The log has no such position' },
+  POSITION_COLLECTED: {
+    status: 410,
+    grpc: 'FAILED_PRECONDITION',
+    retryable: false,
+    title: 'The position was collected',
+  },
   IDEMPOTENCY_CONFLICT: {
     status: 409,
     grpc: 'ALREADY_EXISTS',

@@ -89,6 +89,7 @@ export function batchRecords(db: Database): Pick<Store, 'getClaimedBatch' | 'sav
           hash: row.hash ?? '',
           edits: row._count.edits,
           onHead: onHead.has(row.seq),
+          collected: row.collectedAt !== null,
           seconds: row.seconds as BatchSeconds | null,
           drift: (row.drift ?? []) as unknown as LayerDrift[],
           createdAt: row.createdAt.toISOString(),

@@ -4,7 +4,7 @@ import { isUniqueViolation } from './errors.js';
 import { writeEvent } from './events.js';
 import type { Prisma, Stream } from './generated/client.js';
 import { answerOnce } from './idempotency.js';
-import { positionHash } from './lineage.js';
+import { holdPosition, positionHash } from './lineage.js';
 import { unknownStream } from './locks.js';
 import { STREAMS_SCOPE } from './streams.js';
 import { assertStorable } from './text.js';
@@ -28,6 +28,7 @@ async function takePreparation(tx: Transaction, origin: Stream, id: string, seq:
 /** Writes the branch: a row, its covariances' names and its first events, however long the history. */
 async function writeBranch(tx: Transaction, origin: Stream, { name, seq }: NewBranch, id: string): Promise<void> {
   const hash = await positionHash(tx, origin.id, seq);
+  await holdPosition(tx, origin.id, seq);
   const { modelId, config, configHash, genesisHash, nextOrdinal } = origin;
   await tx.stream.create({
     data: {

@@ -6,15 +6,16 @@ const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1');
 const NULL_LENGTH = -1;
 const END_OF_ROWS = -1;
 
-/** A field of a row to be written; text is sent as UTF-8. */
+/** A field of a row to be written; text is sent as UTF-8, null as NULL. */
 export type CopyField =
+  | null
   | Buffer
   | string
   | { readonly int2: number }
   | { readonly int4: number }
   | { readonly json: unknown };
 
-function fieldBytes(field: CopyField): Buffer {
+function fieldBytes(field: NonNullable<CopyField>): Buffer {
   if (Buffer.isBuffer(field)) return field;
   if (typeof field === 'string') return Buffer.from(field, 'utf8');
   if ('int2' in field) {
@@ -43,6 +44,10 @@ export function* encodeRows(rows: Iterable<readonly CopyField[]>): Generator<Buf
   for (const row of rows) {
     yield int(row.length, 2);
     for (const field of row) {
+      if (field === null) {
+        yield int(NULL_LENGTH, 4);
+        continue;
+      }
       const bytes = fieldBytes(field);
       yield int(bytes.length, 4);
       yield bytes;

@@ -57,6 +57,21 @@ export function isUniqueViolation(error: unknown): boolean {
   );
 }
 
+/** Whether a statement failed because a row that it refers to is not there. */
+export function isForeignKeyViolation(error: unknown): boolean {
+  const facts = factsOf(error);
+  return (
+    facts.states.includes('23503') ||
+    facts.codes.includes('P2003') ||
+    facts.kinds.includes('ForeignKeyConstraintViolation')
+  );
+}
+
+/** Whether a trigger refused a change because of what depends on the row. */
+export function isRestrictViolation(error: unknown): boolean {
+  return factsOf(error).states.includes('23001');
+}
+
 /**
  * What a failure of the database means to a caller: a lost connection or an exhausted server is NOT_READY, a statement
  * that ran too long DEADLINE_EXCEEDED, text the database refuses INVALID_REQUEST, the rest INTERNAL.

@@ -1,5 +1,5 @@
 import type { Database, Transaction } from './database.js';
-import { assertSeq, unknownPosition } from './locks.js';
+import { assertSeq, positionCollected, unknownPosition } from './locks.js';
 import { type Ownership, ownerOf, ownershipOf } from './owners.js';
 import type { Store } from './types.js';
 
@@ -19,7 +19,7 @@ async function ownershipFor(tx: Transaction, streamId: string, seq: number): Pro
 
 /**
  * Committed batches from `seq` down through its ancestors, as long as they lie above `floor`, in whichever streams.
- * @throws ErrataError UNKNOWN_POSITION
+ * @throws ErrataError UNKNOWN_POSITION, POSITION_COLLECTED
  */
 async function walk(
   tx: Transaction,
@@ -41,6 +41,7 @@ async function walk(
         WHERE w.parent_seq > ${Math.max(floor, from - 1)})
       SELECT array_agg(seq ORDER BY seq) AS seqs, min(parent_seq) AS below FROM walk`;
     if (!row?.seqs || row.below === null) throw unknownPosition(streamId, at);
+    if (at === seq) await assertKept(tx, owner, seq);
     pieces.unshift(row.seqs);
     at = row.below;
   }
@@ -60,6 +61,21 @@ async function assertInherited(tx: Transaction, streamId: string, ownership: Own
     throw unknownPosition(streamId, seq, `the branch began at seq ${originSeq}, which does not build on it`);
 }
 
+/** @throws ErrataError POSITION_COLLECTED */
+async function assertKept(tx: Transaction, streamId: string, seq: number): Promise<void> {
+  const found = await tx.batch.count({ where: { streamId, seq, collectedAt: { not: null } } });
+  if (found > 0) throw positionCollected(streamId, seq);
+}
+
+/** Keeps a position from being collected until the transaction ends. @throws ErrataError POSITION_COLLECTED */
+export async function holdPosition(tx: Transaction, streamId: string, seq: number): Promise<void> {
+  if (seq === 0) return;
+  const owner = await ownerOf(tx, streamId, seq);
+  const [row] = await tx.$queryRaw<{ collected: boolean }[]>`
+    SELECT collected_at IS NOT NULL AS collected FROM batches WHERE stream_id = ${owner} AND seq = ${seq} FOR SHARE`;
+  if (row?.collected) throw positionCollected(streamId, seq);
+}
+
 /** Seqs from the root to `seq`, ascending; none for 0. @throws ErrataError UNKNOWN_POSITION */
 export async function lineageOf(tx: Transaction, streamId: string, seq: number): Promise<number[]> {
   if (seq === 0) return [];
@@ -68,7 +84,7 @@ export async function lineageOf(tx: Transaction, streamId: string, seq: number):
   return (await walk(tx, streamId, ownership, seq, 0)).seqs;
 }
 
-/** The log's hash at a committed position; of 0, the genesis. @throws ErrataError UNKNOWN_POSITION, UNKNOWN_STREAM */
+/** The log's hash at a committed position; of 0, the genesis. @throws ErrataError UNKNOWN_POSITION, POSITION_COLLECTED, UNKNOWN_STREAM */
 export async function positionHash(tx: Transaction, streamId: string, seq: number): Promise<string> {
   assertSeq(streamId, seq);
   const stream = await tx.stream.findUnique({ where: { id: streamId } });
@@ -81,9 +97,10 @@ export async function positionHash(tx: Transaction, streamId: string, seq: numbe
   const owner = seq > (stream.originSeq ?? 0) ? streamId : await ownerOf(tx, streamId, seq);
   const batch = await tx.batch.findUnique({
     where: { streamId_seq: { streamId: owner, seq } },
-    select: { hash: true },
+    select: { hash: true, collectedAt: true },
   });
   if (!batch?.hash) throw unknownPosition(streamId, seq);
+  if (batch.collectedAt) throw positionCollected(streamId, seq);
   return batch.hash;
 }
 

@@ -22,6 +22,14 @@ export function unknownPosition(streamId: string, seq: number, why = 'no committ
   return new ErrataError('UNKNOWN_POSITION', `stream ${streamId} at seq ${seq}: ${why}`);
 }
 
+/** A position whose tensors a collection removed. */
+export function positionCollected(streamId: string, seq: number): ErrataError {
+  return new ErrataError(
+    'POSITION_COLLECTED',
+    `stream ${streamId} at seq ${seq}: it was out of every lineage for longer than the retention and has been collected; choose a position of the head's lineage or a checkpoint`,
+  );
+}
+
 const LARGEST_SEQ = 2 ** 31 - 1;
 
 /** @throws ErrataError UNKNOWN_POSITION for a number that no batch can have */

@@ -17,6 +17,8 @@ import type {
   StreamEvent,
   StreamStatus,
 } from '@errata/contracts';
+import type { GarbageStore } from './garbage-types.js';
+import type { SnapshotStore } from './snapshot-types.js';
 
 /** Column-major little-endian fp32 matrix, as in errata.v1.Tensor. */
 export interface Matrix {
@@ -145,7 +147,7 @@ export type Lineage = readonly number[];
  * is a pointer. Rollback moves the head; nothing is deleted. A branch has its origin's history up to where it left; all
  * reads of a stream go through to there.
  */
-export interface Store {
+export interface Store extends SnapshotStore, GarbageStore {
   // models
   registerModel(model: Model): Promise<void>;
   listModels(): Promise<Model[]>;
@@ -275,7 +277,7 @@ export interface Store {
   getCheckpoint(streamId: string, name: string): Promise<Checkpoint>;
   /**
    * Moves the head to an earlier position of any lineage of the stream. Edits outside that lineage become `revoked`
-   * with a reason, edits revoked on the dropped part come back as applied. @throws UNKNOWN_POSITION
+   * with a reason, edits revoked on the dropped part come back as applied. @throws UNKNOWN_POSITION, POSITION_COLLECTED
    */
   rollback(streamId: string, seq: number): Promise<{ head: number; hash: string; editIds: string[] }>;
   listEvents(streamId: string): Promise<StreamEvent[]>;

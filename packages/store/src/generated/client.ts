@@ -80,6 +80,32 @@ export type Targets = Prisma.TargetsModel
  */
 export type LogEntry = Prisma.LogEntryModel
 /**
+ * Model Snapshot
+ * Dense tensors of a position, from which going on is cheaper than from the root. `form` is what their bits depend on
+ * beyond the log: the engine and the order of operations.
+ */
+export type Snapshot = Prisma.SnapshotModel
+/**
+ * Model SnapshotTensor
+ * 
+ */
+export type SnapshotTensor = Prisma.SnapshotTensorModel
+/**
+ * Model SnapshotChunk
+ * 
+ */
+export type SnapshotChunk = Prisma.SnapshotChunkModel
+/**
+ * Model Chunk
+ * Bytes by their sha256, each stored once: here, or as the object `location` of the object storage.
+ */
+export type Chunk = Prisma.ChunkModel
+/**
+ * Model ChunkObject
+ * Objects that no chunk names: not yet, or not any more.
+ */
+export type ChunkObject = Prisma.ChunkObjectModel
+/**
  * Model Checkpoint
  * 
  */

@@ -404,6 +404,11 @@ export const ModelName = {
   BatchEdit: 'BatchEdit',
   Targets: 'Targets',
   LogEntry: 'LogEntry',
+  Snapshot: 'Snapshot',
+  SnapshotTensor: 'SnapshotTensor',
+  SnapshotChunk: 'SnapshotChunk',
+  Chunk: 'Chunk',
+  ChunkObject: 'ChunkObject',
   Checkpoint: 'Checkpoint',
   Event: 'Event',
   Covariance: 'Covariance',
@@ -431,7 +436,7 @@ export type TypeMap<ExtArgs extends runtime.Types.Extensions.InternalArgs = runt
     omit: GlobalOmitOptions
   }
   meta: {
-    modelProps: "model" | "stream" | "edit" | "batch" | "batchEdit" | "targets" | "logEntry" | "checkpoint" | "event" | "covariance" | "covarianceChunk" | "covariancePartial" | "covariancePartialChunk" | "corpus" | "corpusChunk" | "streamCovariance" | "shardOwner" | "evaluation" | "idempotencyKey"
+    modelProps: "model" | "stream" | "edit" | "batch" | "batchEdit" | "targets" | "logEntry" | "snapshot" | "snapshotTensor" | "snapshotChunk" | "chunk" | "chunkObject" | "checkpoint" | "event" | "covariance" | "covarianceChunk" | "covariancePartial" | "covariancePartialChunk" | "corpus" | "corpusChunk" | "streamCovariance" | "shardOwner" | "evaluation" | "idempotencyKey"
     txIsolationLevel: TransactionIsolationLevel
   }
   model: {
@@ -950,6 +955,376 @@ export type TypeMap<ExtArgs extends runtime.Types.Extensions.InternalArgs = runt
         count: {
           args: Prisma.LogEntryCountArgs<ExtArgs>
           result: runtime.Types.Utils.Optional<Prisma.LogEntryCountAggregateOutputType> | number
+        }
+      }
+    }
+    Snapshot: {
+      payload: Prisma.$SnapshotPayload<ExtArgs>
+      fields: Prisma.SnapshotFieldRefs
+      operations: {
+        findUnique: {
+          args: Prisma.SnapshotFindUniqueArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotPayload> | null
+        }
+        findUniqueOrThrow: {
+          args: Prisma.SnapshotFindUniqueOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotPayload>
+        }
+        findFirst: {
+          args: Prisma.SnapshotFindFirstArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotPayload> | null
+        }
+        findFirstOrThrow: {
+          args: Prisma.SnapshotFindFirstOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotPayload>
+        }
+        findMany: {
+          args: Prisma.SnapshotFindManyArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotPayload>[]
+        }
+        create: {
+          args: Prisma.SnapshotCreateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotPayload>
+        }
+        createMany: {
+          args: Prisma.SnapshotCreateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        createManyAndReturn: {
+          args: Prisma.SnapshotCreateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotPayload>[]
+        }
+        delete: {
+          args: Prisma.SnapshotDeleteArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotPayload>
+        }
+        update: {
+          args: Prisma.SnapshotUpdateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotPayload>
+        }
+        deleteMany: {
+          args: Prisma.SnapshotDeleteManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateMany: {
+          args: Prisma.SnapshotUpdateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateManyAndReturn: {
+          args: Prisma.SnapshotUpdateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotPayload>[]
+        }
+        upsert: {
+          args: Prisma.SnapshotUpsertArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotPayload>
+        }
+        aggregate: {
+          args: Prisma.SnapshotAggregateArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AggregateSnapshot>
+        }
+        groupBy: {
+          args: Prisma.SnapshotGroupByArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.SnapshotGroupByOutputType>[]
+        }
+        count: {
+          args: Prisma.SnapshotCountArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.SnapshotCountAggregateOutputType> | number
+        }
+      }
+    }
+    SnapshotTensor: {
+      payload: Prisma.$SnapshotTensorPayload<ExtArgs>
+      fields: Prisma.SnapshotTensorFieldRefs
+      operations: {
+        findUnique: {
+          args: Prisma.SnapshotTensorFindUniqueArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotTensorPayload> | null
+        }
+        findUniqueOrThrow: {
+          args: Prisma.SnapshotTensorFindUniqueOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotTensorPayload>
+        }
+        findFirst: {
+          args: Prisma.SnapshotTensorFindFirstArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotTensorPayload> | null
+        }
+        findFirstOrThrow: {
+          args: Prisma.SnapshotTensorFindFirstOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotTensorPayload>
+        }
+        findMany: {
+          args: Prisma.SnapshotTensorFindManyArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotTensorPayload>[]
+        }
+        create: {
+          args: Prisma.SnapshotTensorCreateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotTensorPayload>
+        }
+        createMany: {
+          args: Prisma.SnapshotTensorCreateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        createManyAndReturn: {
+          args: Prisma.SnapshotTensorCreateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotTensorPayload>[]
+        }
+        delete: {
+          args: Prisma.SnapshotTensorDeleteArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotTensorPayload>
+        }
+        update: {
+          args: Prisma.SnapshotTensorUpdateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotTensorPayload>
+        }
+        deleteMany: {
+          args: Prisma.SnapshotTensorDeleteManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateMany: {
+          args: Prisma.SnapshotTensorUpdateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateManyAndReturn: {
+          args: Prisma.SnapshotTensorUpdateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotTensorPayload>[]
+        }
+        upsert: {
+          args: Prisma.SnapshotTensorUpsertArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotTensorPayload>
+        }
+        aggregate: {
+          args: Prisma.SnapshotTensorAggregateArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AggregateSnapshotTensor>
+        }
+        groupBy: {
+          args: Prisma.SnapshotTensorGroupByArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.SnapshotTensorGroupByOutputType>[]
+        }
+        count: {
+          args: Prisma.SnapshotTensorCountArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.SnapshotTensorCountAggregateOutputType> | number
+        }
+      }
+    }
+    SnapshotChunk: {
+      payload: Prisma.$SnapshotChunkPayload<ExtArgs>
+      fields: Prisma.SnapshotChunkFieldRefs
+      operations: {
+        findUnique: {
+          args: Prisma.SnapshotChunkFindUniqueArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotChunkPayload> | null
+        }
+        findUniqueOrThrow: {
+          args: Prisma.SnapshotChunkFindUniqueOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotChunkPayload>
+        }
+        findFirst: {
+          args: Prisma.SnapshotChunkFindFirstArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotChunkPayload> | null
+        }
+        findFirstOrThrow: {
+          args: Prisma.SnapshotChunkFindFirstOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotChunkPayload>
+        }
+        findMany: {
+          args: Prisma.SnapshotChunkFindManyArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotChunkPayload>[]
+        }
+        create: {
+          args: Prisma.SnapshotChunkCreateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotChunkPayload>
+        }
+        createMany: {
+          args: Prisma.SnapshotChunkCreateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        createManyAndReturn: {
+          args: Prisma.SnapshotChunkCreateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotChunkPayload>[]
+        }
+        delete: {
+          args: Prisma.SnapshotChunkDeleteArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotChunkPayload>
+        }
+        update: {
+          args: Prisma.SnapshotChunkUpdateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotChunkPayload>
+        }
+        deleteMany: {
+          args: Prisma.SnapshotChunkDeleteManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateMany: {
+          args: Prisma.SnapshotChunkUpdateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateManyAndReturn: {
+          args: Prisma.SnapshotChunkUpdateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotChunkPayload>[]
+        }
+        upsert: {
+          args: Prisma.SnapshotChunkUpsertArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$SnapshotChunkPayload>
+        }
+        aggregate: {
+          args: Prisma.SnapshotChunkAggregateArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AggregateSnapshotChunk>
+        }
+        groupBy: {
+          args: Prisma.SnapshotChunkGroupByArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.SnapshotChunkGroupByOutputType>[]
+        }
+        count: {
+          args: Prisma.SnapshotChunkCountArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.SnapshotChunkCountAggregateOutputType> | number
+        }
+      }
+    }
+    Chunk: {
+      payload: Prisma.$ChunkPayload<ExtArgs>
+      fields: Prisma.ChunkFieldRefs
+      operations: {
+        findUnique: {
+          args: Prisma.ChunkFindUniqueArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ChunkPayload> | null
+        }
+        findUniqueOrThrow: {
+          args: Prisma.ChunkFindUniqueOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ChunkPayload>
+        }
+        findFirst: {
+          args: Prisma.ChunkFindFirstArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ChunkPayload> | null
+        }
+        findFirstOrThrow: {
+          args: Prisma.ChunkFindFirstOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ChunkPayload>
+        }
+        findMany: {
+          args: Prisma.ChunkFindManyArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ChunkPayload>[]
+        }
+        create: {
+          args: Prisma.ChunkCreateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ChunkPayload>
+        }
+        createMany: {
+          args: Prisma.ChunkCreateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        createManyAndReturn: {
+          args: Prisma.ChunkCreateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ChunkPayload>[]
+        }
+        delete: {
+          args: Prisma.ChunkDeleteArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ChunkPayload>
+        }
+        update: {
+          args: Prisma.ChunkUpdateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ChunkPayload>
+        }
+        deleteMany: {
+          args: Prisma.ChunkDeleteManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateMany: {
+          args: Prisma.ChunkUpdateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateManyAndReturn: {
+          args: Prisma.ChunkUpdateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ChunkPayload>[]
+        }
+        upsert: {
+          args: Prisma.ChunkUpsertArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ChunkPayload>
+        }
+        aggregate: {
+          args: Prisma.ChunkAggregateArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AggregateChunk>
+        }
+        groupBy: {
+          args: Prisma.ChunkGroupByArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.ChunkGroupByOutputType>[]
+        }
+        count: {
+          args: Prisma.ChunkCountArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.ChunkCountAggregateOutputType> | number
+        }
+      }
+    }
+    ChunkObject: {
+      payload: Prisma.$ChunkObjectPayload<ExtArgs>
+      fields: Prisma.ChunkObjectFieldRefs
+      operations: {
+        findUnique: {
+          args: Prisma.ChunkObjectFindUniqueArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ChunkObjectPayload> | null
+        }
+        findUniqueOrThrow: {
+          args: Prisma.ChunkObjectFindUniqueOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ChunkObjectPayload>
+        }
+        findFirst: {
+          args: Prisma.ChunkObjectFindFirstArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ChunkObjectPayload> | null
+        }
+        findFirstOrThrow: {
+          args: Prisma.ChunkObjectFindFirstOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ChunkObjectPayload>
+        }
+        findMany: {
+          args: Prisma.ChunkObjectFindManyArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ChunkObjectPayload>[]
+        }
+        create: {
+          args: Prisma.ChunkObjectCreateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ChunkObjectPayload>
+        }
+        createMany: {
+          args: Prisma.ChunkObjectCreateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        createManyAndReturn: {
+          args: Prisma.ChunkObjectCreateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ChunkObjectPayload>[]
+        }
+        delete: {
+          args: Prisma.ChunkObjectDeleteArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ChunkObjectPayload>
+        }
+        update: {
+          args: Prisma.ChunkObjectUpdateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ChunkObjectPayload>
+        }
+        deleteMany: {
+          args: Prisma.ChunkObjectDeleteManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateMany: {
+          args: Prisma.ChunkObjectUpdateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateManyAndReturn: {
+          args: Prisma.ChunkObjectUpdateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ChunkObjectPayload>[]
+        }
+        upsert: {
+          args: Prisma.ChunkObjectUpsertArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ChunkObjectPayload>
+        }
+        aggregate: {
+          args: Prisma.ChunkObjectAggregateArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AggregateChunkObject>
+        }
+        groupBy: {
+          args: Prisma.ChunkObjectGroupByArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.ChunkObjectGroupByOutputType>[]
+        }
+        count: {
+          args: Prisma.ChunkObjectCountArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.ChunkObjectCountAggregateOutputType> | number
         }
       }
     }
@@ -1957,7 +2332,8 @@ export const BatchScalarFieldEnum = {
   seconds: 'seconds',
   drift: 'drift',
   createdAt: 'createdAt',
-  committedAt: 'committedAt'
+  committedAt: 'committedAt',
+  collectedAt: 'collectedAt'
 } as const
 
 export type BatchScalarFieldEnum = (typeof BatchScalarFieldEnum)[keyof typeof BatchScalarFieldEnum]
@@ -2011,6 +2387,63 @@ export const LogEntryScalarFieldEnum = {
 } as const
 
 export type LogEntryScalarFieldEnum = (typeof LogEntryScalarFieldEnum)[keyof typeof LogEntryScalarFieldEnum]
+
+
+export const SnapshotScalarFieldEnum = {
+  id: 'id',
+  streamId: 'streamId',
+  seq: 'seq',
+  hash: 'hash',
+  kind: 'kind',
+  form: 'form',
+  bytes: 'bytes',
+  createdAt: 'createdAt'
+} as const
+
+export type SnapshotScalarFieldEnum = (typeof SnapshotScalarFieldEnum)[keyof typeof SnapshotScalarFieldEnum]
+
+
+export const SnapshotTensorScalarFieldEnum = {
+  snapshotId: 'snapshotId',
+  name: 'name',
+  element: 'element',
+  rows: 'rows',
+  columns: 'columns',
+  bytes: 'bytes'
+} as const
+
+export type SnapshotTensorScalarFieldEnum = (typeof SnapshotTensorScalarFieldEnum)[keyof typeof SnapshotTensorScalarFieldEnum]
+
+
+export const SnapshotChunkScalarFieldEnum = {
+  snapshotId: 'snapshotId',
+  name: 'name',
+  index: 'index',
+  chunkId: 'chunkId'
+} as const
+
+export type SnapshotChunkScalarFieldEnum = (typeof SnapshotChunkScalarFieldEnum)[keyof typeof SnapshotChunkScalarFieldEnum]
+
+
+export const ChunkScalarFieldEnum = {
+  id: 'id',
+  bytes: 'bytes',
+  storedBytes: 'storedBytes',
+  codec: 'codec',
+  location: 'location',
+  data: 'data',
+  touchedAt: 'touchedAt'
+} as const
+
+export type ChunkScalarFieldEnum = (typeof ChunkScalarFieldEnum)[keyof typeof ChunkScalarFieldEnum]
+
+
+export const ChunkObjectScalarFieldEnum = {
+  location: 'location',
+  createdAt: 'createdAt'
+} as const
+
+export type ChunkObjectScalarFieldEnum = (typeof ChunkObjectScalarFieldEnum)[keyof typeof ChunkObjectScalarFieldEnum]
 
 
 export const CheckpointScalarFieldEnum = {
@@ -2284,6 +2717,20 @@ export type BytesFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaModel, '
 export type ListBytesFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaModel, 'Bytes[]'>
     
 
+
+/**
+ * Reference to a field of type 'BigInt'
+ */
+export type BigIntFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaModel, 'BigInt'>
+    
+
+
+/**
+ * Reference to a field of type 'BigInt[]'
+ */
+export type ListBigIntFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaModel, 'BigInt[]'>
+    
+
 /**
  * Batch Payload for updateMany & deleteMany & createMany
  */
@@ -2442,6 +2889,11 @@ export type GlobalOmitConfig = {
   batchEdit?: Prisma.BatchEditOmit
   targets?: Prisma.TargetsOmit
   logEntry?: Prisma.LogEntryOmit
+  snapshot?: Prisma.SnapshotOmit
+  snapshotTensor?: Prisma.SnapshotTensorOmit
+  snapshotChunk?: Prisma.SnapshotChunkOmit
+  chunk?: Prisma.ChunkOmit
+  chunkObject?: Prisma.ChunkObjectOmit
   checkpoint?: Prisma.CheckpointOmit
   event?: Prisma.EventOmit
   covariance?: Prisma.CovarianceOmit

@@ -58,6 +58,11 @@ export const ModelName = {
   BatchEdit: 'BatchEdit',
   Targets: 'Targets',
   LogEntry: 'LogEntry',
+  Snapshot: 'Snapshot',
+  SnapshotTensor: 'SnapshotTensor',
+  SnapshotChunk: 'SnapshotChunk',
+  Chunk: 'Chunk',
+  ChunkObject: 'ChunkObject',
   Checkpoint: 'Checkpoint',
   Event: 'Event',
   Covariance: 'Covariance',
@@ -165,7 +170,8 @@ export const BatchScalarFieldEnum = {
   seconds: 'seconds',
   drift: 'drift',
   createdAt: 'createdAt',
-  committedAt: 'committedAt'
+  committedAt: 'committedAt',
+  collectedAt: 'collectedAt'
 } as const
 
 export type BatchScalarFieldEnum = (typeof BatchScalarFieldEnum)[keyof typeof BatchScalarFieldEnum]
@@ -219,6 +225,63 @@ export const LogEntryScalarFieldEnum = {
 } as const
 
 export type LogEntryScalarFieldEnum = (typeof LogEntryScalarFieldEnum)[keyof typeof LogEntryScalarFieldEnum]
+
+
+export const SnapshotScalarFieldEnum = {
+  id: 'id',
+  streamId: 'streamId',
+  seq: 'seq',
+  hash: 'hash',
+  kind: 'kind',
+  form: 'form',
+  bytes: 'bytes',
+  createdAt: 'createdAt'
+} as const
+
+export type SnapshotScalarFieldEnum = (typeof SnapshotScalarFieldEnum)[keyof typeof SnapshotScalarFieldEnum]
+
+
+export const SnapshotTensorScalarFieldEnum = {
+  snapshotId: 'snapshotId',
+  name: 'name',
+  element: 'element',
+  rows: 'rows',
+  columns: 'columns',
+  bytes: 'bytes'
+} as const
+
+export type SnapshotTensorScalarFieldEnum = (typeof SnapshotTensorScalarFieldEnum)[keyof typeof SnapshotTensorScalarFieldEnum]
+
+
+export const SnapshotChunkScalarFieldEnum = {
+  snapshotId: 'snapshotId',
+  name: 'name',
+  index: 'index',
+  chunkId: 'chunkId'
+} as const
+
+export type SnapshotChunkScalarFieldEnum = (typeof SnapshotChunkScalarFieldEnum)[keyof typeof SnapshotChunkScalarFieldEnum]
+
+
+export const ChunkScalarFieldEnum = {
+  id: 'id',
+  bytes: 'bytes',
+  storedBytes: 'storedBytes',
+  codec: 'codec',
+  location: 'location',
+  data: 'data',
+  touchedAt: 'touchedAt'
+} as const
+
+export type ChunkScalarFieldEnum = (typeof ChunkScalarFieldEnum)[keyof typeof ChunkScalarFieldEnum]
+
+
+export const ChunkObjectScalarFieldEnum = {
+  location: 'location',
+  createdAt: 'createdAt'
+} as const
+
+export type ChunkObjectScalarFieldEnum = (typeof ChunkObjectScalarFieldEnum)[keyof typeof ChunkObjectScalarFieldEnum]
 
 
 export const CheckpointScalarFieldEnum = {

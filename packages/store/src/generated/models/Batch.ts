@@ -51,6 +51,7 @@ export type BatchMinAggregateOutputType = {
   hash: string | null
   createdAt: Date | null
   committedAt: Date | null
+  collectedAt: Date | null
 }
 
 export type BatchMaxAggregateOutputType = {
@@ -65,6 +66,7 @@ export type BatchMaxAggregateOutputType = {
   hash: string | null
   createdAt: Date | null
   committedAt: Date | null
+  collectedAt: Date | null
 }
 
 export type BatchCountAggregateOutputType = {
@@ -81,6 +83,7 @@ export type BatchCountAggregateOutputType = {
   drift: number
   createdAt: number
   committedAt: number
+  collectedAt: number
   _all: number
 }
 
@@ -109,6 +112,7 @@ export type BatchMinAggregateInputType = {
   hash?: true
   createdAt?: true
   committedAt?: true
+  collectedAt?: true
 }
 
 export type BatchMaxAggregateInputType = {
@@ -123,6 +127,7 @@ export type BatchMaxAggregateInputType = {
   hash?: true
   createdAt?: true
   committedAt?: true
+  collectedAt?: true
 }
 
 export type BatchCountAggregateInputType = {
@@ -139,6 +144,7 @@ export type BatchCountAggregateInputType = {
   drift?: true
   createdAt?: true
   committedAt?: true
+  collectedAt?: true
   _all?: true
 }
 
@@ -242,6 +248,7 @@ export type BatchGroupByOutputType = {
   drift: runtime.JsonValue | null
   createdAt: Date
   committedAt: Date | null
+  collectedAt: Date | null
   _count: BatchCountAggregateOutputType | null
   _avg: BatchAvgAggregateOutputType | null
   _sum: BatchSumAggregateOutputType | null
@@ -281,10 +288,12 @@ export type BatchWhereInput = {
   drift?: Prisma.JsonNullableFilter<"Batch">
   createdAt?: Prisma.DateTimeFilter<"Batch"> | Date | string
   committedAt?: Prisma.DateTimeNullableFilter<"Batch"> | Date | string | null
+  collectedAt?: Prisma.DateTimeNullableFilter<"Batch"> | Date | string | null
   stream?: Prisma.XOR<Prisma.StreamScalarRelationFilter, Prisma.StreamWhereInput>
   edits?: Prisma.BatchEditListRelationFilter
   entries?: Prisma.LogEntryListRelationFilter
   targets?: Prisma.XOR<Prisma.TargetsNullableScalarRelationFilter, Prisma.TargetsWhereInput> | null
+  snapshots?: Prisma.SnapshotListRelationFilter
 }
 
 export type BatchOrderByWithRelationInput = {
@@ -301,10 +310,12 @@ export type BatchOrderByWithRelationInput = {
   drift?: Prisma.SortOrderInput | Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   committedAt?: Prisma.SortOrderInput | Prisma.SortOrder
+  collectedAt?: Prisma.SortOrderInput | Prisma.SortOrder
   stream?: Prisma.StreamOrderByWithRelationInput
   edits?: Prisma.BatchEditOrderByRelationAggregateInput
   entries?: Prisma.LogEntryOrderByRelationAggregateInput
   targets?: Prisma.TargetsOrderByWithRelationInput
+  snapshots?: Prisma.SnapshotOrderByRelationAggregateInput
 }
 
 export type BatchWhereUniqueInput = Prisma.AtLeast<{
@@ -325,10 +336,12 @@ export type BatchWhereUniqueInput = Prisma.AtLeast<{
   drift?: Prisma.JsonNullableFilter<"Batch">
   createdAt?: Prisma.DateTimeFilter<"Batch"> | Date | string
   committedAt?: Prisma.DateTimeNullableFilter<"Batch"> | Date | string | null
+  collectedAt?: Prisma.DateTimeNullableFilter<"Batch"> | Date | string | null
   stream?: Prisma.XOR<Prisma.StreamScalarRelationFilter, Prisma.StreamWhereInput>
   edits?: Prisma.BatchEditListRelationFilter
   entries?: Prisma.LogEntryListRelationFilter
   targets?: Prisma.XOR<Prisma.TargetsNullableScalarRelationFilter, Prisma.TargetsWhereInput> | null
+  snapshots?: Prisma.SnapshotListRelationFilter
 }, "streamId_seq">
 
 export type BatchOrderByWithAggregationInput = {
@@ -345,6 +358,7 @@ export type BatchOrderByWithAggregationInput = {
   drift?: Prisma.SortOrderInput | Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   committedAt?: Prisma.SortOrderInput | Prisma.SortOrder
+  collectedAt?: Prisma.SortOrderInput | Prisma.SortOrder
   _count?: Prisma.BatchCountOrderByAggregateInput
   _avg?: Prisma.BatchAvgOrderByAggregateInput
   _max?: Prisma.BatchMaxOrderByAggregateInput
@@ -369,6 +383,7 @@ export type BatchScalarWhereWithAggregatesInput = {
   drift?: Prisma.JsonNullableWithAggregatesFilter<"Batch">
   createdAt?: Prisma.DateTimeWithAggregatesFilter<"Batch"> | Date | string
   committedAt?: Prisma.DateTimeNullableWithAggregatesFilter<"Batch"> | Date | string | null
+  collectedAt?: Prisma.DateTimeNullableWithAggregatesFilter<"Batch"> | Date | string | null
 }
 
 export type BatchCreateInput = {
@@ -384,10 +399,12 @@ export type BatchCreateInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Date | string
   committedAt?: Date | string | null
+  collectedAt?: Date | string | null
   stream: Prisma.StreamCreateNestedOneWithoutBatchesInput
   edits?: Prisma.BatchEditCreateNestedManyWithoutBatchInput
   entries?: Prisma.LogEntryCreateNestedManyWithoutBatchInput
   targets?: Prisma.TargetsCreateNestedOneWithoutBatchInput
+  snapshots?: Prisma.SnapshotCreateNestedManyWithoutBatchInput
 }
 
 export type BatchUncheckedCreateInput = {
@@ -404,9 +421,11 @@ export type BatchUncheckedCreateInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Date | string
   committedAt?: Date | string | null
+  collectedAt?: Date | string | null
   edits?: Prisma.BatchEditUncheckedCreateNestedManyWithoutBatchInput
   entries?: Prisma.LogEntryUncheckedCreateNestedManyWithoutBatchInput
   targets?: Prisma.TargetsUncheckedCreateNestedOneWithoutBatchInput
+  snapshots?: Prisma.SnapshotUncheckedCreateNestedManyWithoutBatchInput
 }
 
 export type BatchUpdateInput = {
@@ -422,10 +441,12 @@ export type BatchUpdateInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   stream?: Prisma.StreamUpdateOneRequiredWithoutBatchesNestedInput
   edits?: Prisma.BatchEditUpdateManyWithoutBatchNestedInput
   entries?: Prisma.LogEntryUpdateManyWithoutBatchNestedInput
   targets?: Prisma.TargetsUpdateOneWithoutBatchNestedInput
+  snapshots?: Prisma.SnapshotUpdateManyWithoutBatchNestedInput
 }
 
 export type BatchUncheckedUpdateInput = {
@@ -442,9 +463,11 @@ export type BatchUncheckedUpdateInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   edits?: Prisma.BatchEditUncheckedUpdateManyWithoutBatchNestedInput
   entries?: Prisma.LogEntryUncheckedUpdateManyWithoutBatchNestedInput
   targets?: Prisma.TargetsUncheckedUpdateOneWithoutBatchNestedInput
+  snapshots?: Prisma.SnapshotUncheckedUpdateManyWithoutBatchNestedInput
 }
 
 export type BatchCreateManyInput = {
@@ -461,6 +484,7 @@ export type BatchCreateManyInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Date | string
   committedAt?: Date | string | null
+  collectedAt?: Date | string | null
 }
 
 export type BatchUpdateManyMutationInput = {
@@ -476,6 +500,7 @@ export type BatchUpdateManyMutationInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
 
 export type BatchUncheckedUpdateManyInput = {
@@ -492,6 +517,7 @@ export type BatchUncheckedUpdateManyInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
 
 export type BatchListRelationFilter = {
@@ -523,6 +549,7 @@ export type BatchCountOrderByAggregateInput = {
   drift?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   committedAt?: Prisma.SortOrder
+  collectedAt?: Prisma.SortOrder
 }
 
 export type BatchAvgOrderByAggregateInput = {
@@ -543,6 +570,7 @@ export type BatchMaxOrderByAggregateInput = {
   hash?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   committedAt?: Prisma.SortOrder
+  collectedAt?: Prisma.SortOrder
 }
 
 export type BatchMinOrderByAggregateInput = {
@@ -557,6 +585,7 @@ export type BatchMinOrderByAggregateInput = {
   hash?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   committedAt?: Prisma.SortOrder
+  collectedAt?: Prisma.SortOrder
 }
 
 export type BatchSumOrderByAggregateInput = {
@@ -658,6 +687,20 @@ export type BatchUpdateOneRequiredWithoutEntriesNestedInput = {
   update?: Prisma.XOR<Prisma.XOR<Prisma.BatchUpdateToOneWithWhereWithoutEntriesInput, Prisma.BatchUpdateWithoutEntriesInput>, Prisma.BatchUncheckedUpdateWithoutEntriesInput>
 }
 
+export type BatchCreateNestedOneWithoutSnapshotsInput = {
+  create?: Prisma.XOR<Prisma.BatchCreateWithoutSnapshotsInput, Prisma.BatchUncheckedCreateWithoutSnapshotsInput>
+  connectOrCreate?: Prisma.BatchCreateOrConnectWithoutSnapshotsInput
+  connect?: Prisma.BatchWhereUniqueInput
+}
+
+export type BatchUpdateOneRequiredWithoutSnapshotsNestedInput = {
+  create?: Prisma.XOR<Prisma.BatchCreateWithoutSnapshotsInput, Prisma.BatchUncheckedCreateWithoutSnapshotsInput>
+  connectOrCreate?: Prisma.BatchCreateOrConnectWithoutSnapshotsInput
+  upsert?: Prisma.BatchUpsertWithoutSnapshotsInput
+  connect?: Prisma.BatchWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.BatchUpdateToOneWithWhereWithoutSnapshotsInput, Prisma.BatchUpdateWithoutSnapshotsInput>, Prisma.BatchUncheckedUpdateWithoutSnapshotsInput>
+}
+
 export type BatchCreateWithoutStreamInput = {
   seq: number
   parentSeq: number
@@ -671,9 +714,11 @@ export type BatchCreateWithoutStreamInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Date | string
   committedAt?: Date | string | null
+  collectedAt?: Date | string | null
   edits?: Prisma.BatchEditCreateNestedManyWithoutBatchInput
   entries?: Prisma.LogEntryCreateNestedManyWithoutBatchInput
   targets?: Prisma.TargetsCreateNestedOneWithoutBatchInput
+  snapshots?: Prisma.SnapshotCreateNestedManyWithoutBatchInput
 }
 
 export type BatchUncheckedCreateWithoutStreamInput = {
@@ -689,9 +734,11 @@ export type BatchUncheckedCreateWithoutStreamInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Date | string
   committedAt?: Date | string | null
+  collectedAt?: Date | string | null
   edits?: Prisma.BatchEditUncheckedCreateNestedManyWithoutBatchInput
   entries?: Prisma.LogEntryUncheckedCreateNestedManyWithoutBatchInput
   targets?: Prisma.TargetsUncheckedCreateNestedOneWithoutBatchInput
+  snapshots?: Prisma.SnapshotUncheckedCreateNestedManyWithoutBatchInput
 }
 
 export type BatchCreateOrConnectWithoutStreamInput = {
@@ -737,6 +784,7 @@ export type BatchScalarWhereInput = {
   drift?: Prisma.JsonNullableFilter<"Batch">
   createdAt?: Prisma.DateTimeFilter<"Batch"> | Date | string
   committedAt?: Prisma.DateTimeNullableFilter<"Batch"> | Date | string | null
+  collectedAt?: Prisma.DateTimeNullableFilter<"Batch"> | Date | string | null
 }
 
 export type BatchCreateWithoutEditsInput = {
@@ -752,9 +800,11 @@ export type BatchCreateWithoutEditsInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Date | string
   committedAt?: Date | string | null
+  collectedAt?: Date | string | null
   stream: Prisma.StreamCreateNestedOneWithoutBatchesInput
   entries?: Prisma.LogEntryCreateNestedManyWithoutBatchInput
   targets?: Prisma.TargetsCreateNestedOneWithoutBatchInput
+  snapshots?: Prisma.SnapshotCreateNestedManyWithoutBatchInput
 }
 
 export type BatchUncheckedCreateWithoutEditsInput = {
@@ -771,8 +821,10 @@ export type BatchUncheckedCreateWithoutEditsInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Date | string
   committedAt?: Date | string | null
+  collectedAt?: Date | string | null
   entries?: Prisma.LogEntryUncheckedCreateNestedManyWithoutBatchInput
   targets?: Prisma.TargetsUncheckedCreateNestedOneWithoutBatchInput
+  snapshots?: Prisma.SnapshotUncheckedCreateNestedManyWithoutBatchInput
 }
 
 export type BatchCreateOrConnectWithoutEditsInput = {
@@ -804,9 +856,11 @@ export type BatchUpdateWithoutEditsInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   stream?: Prisma.StreamUpdateOneRequiredWithoutBatchesNestedInput
   entries?: Prisma.LogEntryUpdateManyWithoutBatchNestedInput
   targets?: Prisma.TargetsUpdateOneWithoutBatchNestedInput
+  snapshots?: Prisma.SnapshotUpdateManyWithoutBatchNestedInput
 }
 
 export type BatchUncheckedUpdateWithoutEditsInput = {
@@ -823,8 +877,10 @@ export type BatchUncheckedUpdateWithoutEditsInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   entries?: Prisma.LogEntryUncheckedUpdateManyWithoutBatchNestedInput
   targets?: Prisma.TargetsUncheckedUpdateOneWithoutBatchNestedInput
+  snapshots?: Prisma.SnapshotUncheckedUpdateManyWithoutBatchNestedInput
 }
 
 export type BatchCreateWithoutTargetsInput = {
@@ -840,9 +896,11 @@ export type BatchCreateWithoutTargetsInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Date | string
   committedAt?: Date | string | null
+  collectedAt?: Date | string | null
   stream: Prisma.StreamCreateNestedOneWithoutBatchesInput
   edits?: Prisma.BatchEditCreateNestedManyWithoutBatchInput
   entries?: Prisma.LogEntryCreateNestedManyWithoutBatchInput
+  snapshots?: Prisma.SnapshotCreateNestedManyWithoutBatchInput
 }
 
 export type BatchUncheckedCreateWithoutTargetsInput = {
@@ -859,8 +917,10 @@ export type BatchUncheckedCreateWithoutTargetsInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Date | string
   committedAt?: Date | string | null
+  collectedAt?: Date | string | null
   edits?: Prisma.BatchEditUncheckedCreateNestedManyWithoutBatchInput
   entries?: Prisma.LogEntryUncheckedCreateNestedManyWithoutBatchInput
+  snapshots?: Prisma.SnapshotUncheckedCreateNestedManyWithoutBatchInput
 }
 
 export type BatchCreateOrConnectWithoutTargetsInput = {
@@ -892,9 +952,11 @@ export type BatchUpdateWithoutTargetsInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   stream?: Prisma.StreamUpdateOneRequiredWithoutBatchesNestedInput
   edits?: Prisma.BatchEditUpdateManyWithoutBatchNestedInput
   entries?: Prisma.LogEntryUpdateManyWithoutBatchNestedInput
+  snapshots?: Prisma.SnapshotUpdateManyWithoutBatchNestedInput
 }
 
 export type BatchUncheckedUpdateWithoutTargetsInput = {
@@ -911,8 +973,10 @@ export type BatchUncheckedUpdateWithoutTargetsInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   edits?: Prisma.BatchEditUncheckedUpdateManyWithoutBatchNestedInput
   entries?: Prisma.LogEntryUncheckedUpdateManyWithoutBatchNestedInput
+  snapshots?: Prisma.SnapshotUncheckedUpdateManyWithoutBatchNestedInput
 }
 
 export type BatchCreateWithoutEntriesInput = {
@@ -928,9 +992,11 @@ export type BatchCreateWithoutEntriesInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Date | string
   committedAt?: Date | string | null
+  collectedAt?: Date | string | null
   stream: Prisma.StreamCreateNestedOneWithoutBatchesInput
   edits?: Prisma.BatchEditCreateNestedManyWithoutBatchInput
   targets?: Prisma.TargetsCreateNestedOneWithoutBatchInput
+  snapshots?: Prisma.SnapshotCreateNestedManyWithoutBatchInput
 }
 
 export type BatchUncheckedCreateWithoutEntriesInput = {
@@ -947,8 +1013,10 @@ export type BatchUncheckedCreateWithoutEntriesInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Date | string
   committedAt?: Date | string | null
+  collectedAt?: Date | string | null
   edits?: Prisma.BatchEditUncheckedCreateNestedManyWithoutBatchInput
   targets?: Prisma.TargetsUncheckedCreateNestedOneWithoutBatchInput
+  snapshots?: Prisma.SnapshotUncheckedCreateNestedManyWithoutBatchInput
 }
 
 export type BatchCreateOrConnectWithoutEntriesInput = {
@@ -980,9 +1048,11 @@ export type BatchUpdateWithoutEntriesInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   stream?: Prisma.StreamUpdateOneRequiredWithoutBatchesNestedInput
   edits?: Prisma.BatchEditUpdateManyWithoutBatchNestedInput
   targets?: Prisma.TargetsUpdateOneWithoutBatchNestedInput
+  snapshots?: Prisma.SnapshotUpdateManyWithoutBatchNestedInput
 }
 
 export type BatchUncheckedUpdateWithoutEntriesInput = {
@@ -999,7 +1069,105 @@ export type BatchUncheckedUpdateWithoutEntriesInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   edits?: Prisma.BatchEditUncheckedUpdateManyWithoutBatchNestedInput
+  targets?: Prisma.TargetsUncheckedUpdateOneWithoutBatchNestedInput
+  snapshots?: Prisma.SnapshotUncheckedUpdateManyWithoutBatchNestedInput
+}
+
+export type BatchCreateWithoutSnapshotsInput = {
+  seq: number
+  parentSeq: number
+  kind: string
+  status: string
+  joinedSeq?: number | null
+  reason?: string | null
+  closedReason?: string | null
+  hash?: string | null
+  seconds?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  createdAt?: Date | string
+  committedAt?: Date | string | null
+  collectedAt?: Date | string | null
+  stream: Prisma.StreamCreateNestedOneWithoutBatchesInput
+  edits?: Prisma.BatchEditCreateNestedManyWithoutBatchInput
+  entries?: Prisma.LogEntryCreateNestedManyWithoutBatchInput
+  targets?: Prisma.TargetsCreateNestedOneWithoutBatchInput
+}
+
+export type BatchUncheckedCreateWithoutSnapshotsInput = {
+  streamId: string
+  seq: number
+  parentSeq: number
+  kind: string
+  status: string
+  joinedSeq?: number | null
+  reason?: string | null
+  closedReason?: string | null
+  hash?: string | null
+  seconds?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  createdAt?: Date | string
+  committedAt?: Date | string | null
+  collectedAt?: Date | string | null
+  edits?: Prisma.BatchEditUncheckedCreateNestedManyWithoutBatchInput
+  entries?: Prisma.LogEntryUncheckedCreateNestedManyWithoutBatchInput
+  targets?: Prisma.TargetsUncheckedCreateNestedOneWithoutBatchInput
+}
+
+export type BatchCreateOrConnectWithoutSnapshotsInput = {
+  where: Prisma.BatchWhereUniqueInput
+  create: Prisma.XOR<Prisma.BatchCreateWithoutSnapshotsInput, Prisma.BatchUncheckedCreateWithoutSnapshotsInput>
+}
+
+export type BatchUpsertWithoutSnapshotsInput = {
+  update: Prisma.XOR<Prisma.BatchUpdateWithoutSnapshotsInput, Prisma.BatchUncheckedUpdateWithoutSnapshotsInput>
+  create: Prisma.XOR<Prisma.BatchCreateWithoutSnapshotsInput, Prisma.BatchUncheckedCreateWithoutSnapshotsInput>
+  where?: Prisma.BatchWhereInput
+}
+
+export type BatchUpdateToOneWithWhereWithoutSnapshotsInput = {
+  where?: Prisma.BatchWhereInput
+  data: Prisma.XOR<Prisma.BatchUpdateWithoutSnapshotsInput, Prisma.BatchUncheckedUpdateWithoutSnapshotsInput>
+}
+
+export type BatchUpdateWithoutSnapshotsInput = {
+  seq?: Prisma.IntFieldUpdateOperationsInput | number
+  parentSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  kind?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  joinedSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  reason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  closedReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  hash?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  seconds?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  stream?: Prisma.StreamUpdateOneRequiredWithoutBatchesNestedInput
+  edits?: Prisma.BatchEditUpdateManyWithoutBatchNestedInput
+  entries?: Prisma.LogEntryUpdateManyWithoutBatchNestedInput
+  targets?: Prisma.TargetsUpdateOneWithoutBatchNestedInput
+}
+
+export type BatchUncheckedUpdateWithoutSnapshotsInput = {
+  streamId?: Prisma.StringFieldUpdateOperationsInput | string
+  seq?: Prisma.IntFieldUpdateOperationsInput | number
+  parentSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  kind?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  joinedSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  reason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  closedReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  hash?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  seconds?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  edits?: Prisma.BatchEditUncheckedUpdateManyWithoutBatchNestedInput
+  entries?: Prisma.LogEntryUncheckedUpdateManyWithoutBatchNestedInput
   targets?: Prisma.TargetsUncheckedUpdateOneWithoutBatchNestedInput
 }
 
@@ -1016,6 +1184,7 @@ export type BatchCreateManyStreamInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Date | string
   committedAt?: Date | string | null
+  collectedAt?: Date | string | null
 }
 
 export type BatchUpdateWithoutStreamInput = {
@@ -1031,9 +1200,11 @@ export type BatchUpdateWithoutStreamInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   edits?: Prisma.BatchEditUpdateManyWithoutBatchNestedInput
   entries?: Prisma.LogEntryUpdateManyWithoutBatchNestedInput
   targets?: Prisma.TargetsUpdateOneWithoutBatchNestedInput
+  snapshots?: Prisma.SnapshotUpdateManyWithoutBatchNestedInput
 }
 
 export type BatchUncheckedUpdateWithoutStreamInput = {
@@ -1049,9 +1220,11 @@ export type BatchUncheckedUpdateWithoutStreamInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   edits?: Prisma.BatchEditUncheckedUpdateManyWithoutBatchNestedInput
   entries?: Prisma.LogEntryUncheckedUpdateManyWithoutBatchNestedInput
   targets?: Prisma.TargetsUncheckedUpdateOneWithoutBatchNestedInput
+  snapshots?: Prisma.SnapshotUncheckedUpdateManyWithoutBatchNestedInput
 }
 
 export type BatchUncheckedUpdateManyWithoutStreamInput = {
@@ -1067,6 +1240,7 @@ export type BatchUncheckedUpdateManyWithoutStreamInput = {
   drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
 
 
@@ -1077,11 +1251,13 @@ export type BatchUncheckedUpdateManyWithoutStreamInput = {
 export type BatchCountOutputType = {
   edits: number
   entries: number
+  snapshots: number
 }
 
 export type BatchCountOutputTypeSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   edits?: boolean | BatchCountOutputTypeCountEditsArgs
   entries?: boolean | BatchCountOutputTypeCountEntriesArgs
+  snapshots?: boolean | BatchCountOutputTypeCountSnapshotsArgs
 }
 
 /**
@@ -1108,6 +1284,13 @@ export type BatchCountOutputTypeCountEntriesArgs<ExtArgs extends runtime.Types.E
   where?: Prisma.LogEntryWhereInput
 }
 
+/**
+ * BatchCountOutputType without action
+ */
+export type BatchCountOutputTypeCountSnapshotsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  where?: Prisma.SnapshotWhereInput
+}
+
 
 export type BatchSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetSelect<{
   streamId?: boolean
@@ -1123,10 +1306,12 @@ export type BatchSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = 
   drift?: boolean
   createdAt?: boolean
   committedAt?: boolean
+  collectedAt?: boolean
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
   edits?: boolean | Prisma.Batch$editsArgs<ExtArgs>
   entries?: boolean | Prisma.Batch$entriesArgs<ExtArgs>
   targets?: boolean | Prisma.Batch$targetsArgs<ExtArgs>
+  snapshots?: boolean | Prisma.Batch$snapshotsArgs<ExtArgs>
   _count?: boolean | Prisma.BatchCountOutputTypeDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["batch"]>
 
@@ -1144,6 +1329,7 @@ export type BatchSelectCreateManyAndReturn<ExtArgs extends runtime.Types.Extensi
   drift?: boolean
   createdAt?: boolean
   committedAt?: boolean
+  collectedAt?: boolean
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["batch"]>
 
@@ -1161,6 +1347,7 @@ export type BatchSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Extensi
   drift?: boolean
   createdAt?: boolean
   committedAt?: boolean
+  collectedAt?: boolean
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["batch"]>
 
@@ -1178,14 +1365,16 @@ export type BatchSelectScalar = {
   drift?: boolean
   createdAt?: boolean
   committedAt?: boolean
+  collectedAt?: boolean
 }
 
-export type BatchOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"streamId" | "seq" | "parentSeq" | "kind" | "status" | "joinedSeq" | "reason" | "closedReason" | "hash" | "seconds" | "drift" | "createdAt" | "committedAt", ExtArgs["result"]["batch"]>
+export type BatchOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"streamId" | "seq" | "parentSeq" | "kind" | "status" | "joinedSeq" | "reason" | "closedReason" | "hash" | "seconds" | "drift" | "createdAt" | "committedAt" | "collectedAt", ExtArgs["result"]["batch"]>
 export type BatchInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
   edits?: boolean | Prisma.Batch$editsArgs<ExtArgs>
   entries?: boolean | Prisma.Batch$entriesArgs<ExtArgs>
   targets?: boolean | Prisma.Batch$targetsArgs<ExtArgs>
+  snapshots?: boolean | Prisma.Batch$snapshotsArgs<ExtArgs>
   _count?: boolean | Prisma.BatchCountOutputTypeDefaultArgs<ExtArgs>
 }
 export type BatchIncludeCreateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
@@ -1202,6 +1391,7 @@ export type $BatchPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs 
     edits: Prisma.$BatchEditPayload<ExtArgs>[]
     entries: Prisma.$LogEntryPayload<ExtArgs>[]
     targets: Prisma.$TargetsPayload<ExtArgs> | null
+    snapshots: Prisma.$SnapshotPayload<ExtArgs>[]
   }
   scalars: runtime.Types.Extensions.GetPayloadResult<{
     streamId: string
@@ -1217,6 +1407,10 @@ export type $BatchPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs 
     drift: runtime.JsonValue | null
     createdAt: Date
     committedAt: Date | null
+    /**
+     * When its tensors were removed, being reachable no more.
+     */
+    collectedAt: Date | null
   }, ExtArgs["result"]["batch"]>
   composites: {}
 }
@@ -1615,6 +1809,7 @@ export interface Prisma__BatchClient<T, Null = never, ExtArgs extends runtime.Ty
   edits<T extends Prisma.Batch$editsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Batch$editsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$BatchEditPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   entries<T extends Prisma.Batch$entriesArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Batch$entriesArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$LogEntryPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   targets<T extends Prisma.Batch$targetsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Batch$targetsArgs<ExtArgs>>): Prisma.Prisma__TargetsClient<runtime.Types.Result.GetResult<Prisma.$TargetsPayload<ExtArgs>, T, "findUniqueOrThrow", GlobalOmitOptions> | null, null, ExtArgs, GlobalOmitOptions>
+  snapshots<T extends Prisma.Batch$snapshotsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Batch$snapshotsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$SnapshotPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   /**
    * Attaches callbacks for the resolution and/or rejection of the Promise.
    * @param onfulfilled The callback to execute when the Promise is resolved.
@@ -1657,6 +1852,7 @@ export interface BatchFieldRefs {
   readonly drift: Prisma.FieldRef<"Batch", 'Json'>
   readonly createdAt: Prisma.FieldRef<"Batch", 'DateTime'>
   readonly committedAt: Prisma.FieldRef<"Batch", 'DateTime'>
+  readonly collectedAt: Prisma.FieldRef<"Batch", 'DateTime'>
 }
     
 
@@ -2122,6 +2318,30 @@ export type Batch$targetsArgs<ExtArgs extends runtime.Types.Extensions.InternalA
    */
   include?: Prisma.TargetsInclude<ExtArgs> | null
   where?: Prisma.TargetsWhereInput
+}
+
+/**
+ * Batch.snapshots
+ */
+export type Batch$snapshotsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the Snapshot
+   */
+  select?: Prisma.SnapshotSelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the Snapshot
+   */
+  omit?: Prisma.SnapshotOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.SnapshotInclude<ExtArgs> | null
+  where?: Prisma.SnapshotWhereInput
+  orderBy?: Prisma.SnapshotOrderByWithRelationInput | Prisma.SnapshotOrderByWithRelationInput[]
+  cursor?: Prisma.SnapshotWhereUniqueInput
+  take?: number
+  skip?: number
+  distinct?: Prisma.SnapshotScalarFieldEnum | Prisma.SnapshotScalarFieldEnum[]
 }
 
 /**

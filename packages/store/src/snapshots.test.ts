@@ -1,0 +1,129 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { createStore, type SnapshotTensor, type Store } from './index.js';
+import { startTestDatabase, type TestDatabase } from './testing/index.js';
+import { sampleEdit, sampleStream, sql, write } from './testing/samples.js';
+
+const MB = 1024 * 1024;
+let database: TestDatabase;
+let store: Store;
+let compressing: Store;
+
+beforeAll(async () => {
+  database = await startTestDatabase();
+  store = createStore({ databaseUrl: database.url });
+  compressing = createStore({ databaseUrl: database.url, compressChunks: true });
+});
+afterAll(async () => {
+  await store.close();
+  await compressing.close();
+  await database.stop();
+});
+
+/** Numbers of one sign and size: their highest bytes repeat. */
+function tensor(name: string, megabytes: number, seed: number, element: 'fp32' | 'fp64' = 'fp32'): SnapshotTensor {
+  const length = (megabytes * MB) / (element === 'fp32' ? 4 : 8);
+  const value = (i: number) => 1 + ((i * 2654435761 + seed * 97) % 1000003) / 1000003;
+  const values =
+    element === 'fp32'
+      ? Float32Array.from({ length }, (_, i) => value(i))
+      : Float64Array.from({ length }, (_, i) => value(i));
+  return { name, element, rows: length / 16, columns: 16, bytes: Buffer.from(values.buffer) };
+}
+
+async function streamWith(name: string, edits: number) {
+  const stream = await sampleStream(store, name);
+  for (let i = 0; i < edits; i++) await write(store, stream, [sampleEdit(`${name} ${i}`, 'x')]);
+  return stream;
+}
+
+const count = async (table: string) =>
+  Number((await sql(database.url, `SELECT count(*) AS n FROM ${table}`)).rows[0].n);
+
+it('reads back what was kept, and keeps equal chunks once', async () => {
+  const { id: streamId } = await streamWith('kept', 3);
+  const key = { streamId, kind: 'weights', form: 'a/1' } as const;
+  const [one, two] = [tensor('3/delta', 9, 1), tensor('5/delta', 6, 2, 'fp64')];
+  const first = await store.saveSnapshot({ ...key, seq: 2 }, [one, two]);
+  expect(first).toMatchObject({ created: true, snapshot: { seq: 2, bytes: 15 * MB } });
+  expect(first.snapshot.hash).toBe(await store.hashAt(streamId, 2));
+  expect(await count('chunks')).toBe(5);
+  const again = await store.saveSnapshot({ ...key, seq: 2 }, [tensor('3/delta', 1, 7)]);
+  expect(again).toEqual({ ...first, created: false });
+
+  const other = await store.saveSnapshot({ ...key, seq: 3 }, [one, tensor('5/delta', 6, 3, 'fp64')]);
+  expect(await count('chunks')).toBe(7);
+  for (const { snapshot } of [first, other])
+    expect(one.bytes.equals(await store.readSnapshotTensor(snapshot.id, '3/delta'))).toBe(true);
+  expect(two.bytes.equals(await store.readSnapshotTensor(first.snapshot.id, '5/delta'))).toBe(true);
+
+  expect((await store.findSnapshots(key, [1, 2, 3])).map(({ seq }) => seq)).toEqual([3, 2]);
+  expect(await store.findSnapshots(key, [1])).toEqual([]);
+  expect(await store.findSnapshots({ ...key, form: 'b/1' }, [1, 2, 3])).toEqual([]);
+  await store.dropSnapshot(other.snapshot.id);
+  expect(await store.listSnapshots(streamId)).toEqual([first.snapshot]);
+});
+
+it('compresses what saves something, and reads it with any setting', async () => {
+  const { id: streamId } = await streamWith('compressed', 1);
+  const [narrow, wide] = [tensor('a', 4, 11), tensor('b', 4, 12, 'fp64')];
+  const noise = {
+    ...tensor('c', 1, 0),
+    bytes: Buffer.from(crypto.getRandomValues(new Uint8Array(65536)).buffer),
+    rows: 1024,
+  };
+  const { snapshot } = await compressing.saveSnapshot({ streamId, seq: 1, kind: 'weights', form: 'x' }, [
+    narrow,
+    wide,
+    noise,
+  ]);
+  const { rows } = await sql(
+    database.url,
+    `SELECT s.name, c.codec, c.stored_bytes FROM chunks c JOIN snapshot_chunks s ON s.chunk_id = c.id WHERE s.snapshot_id = $1 ORDER BY 1`,
+    [snapshot.id],
+  );
+  expect(rows.map(({ codec }) => codec)).toEqual(['brotli-4', 'brotli-8', 'none']);
+  expect(rows[0].stored_bytes).toBeLessThan(0.9 * 4 * MB);
+  for (const { name, bytes } of [narrow, wide, noise])
+    expect(bytes.equals(await store.readSnapshotTensor(snapshot.id, name))).toBe(true);
+});
+
+it('finds a flipped bit in a chunk', async () => {
+  const { id: streamId } = await streamWith('flipped', 1);
+  const { snapshot } = await store.saveSnapshot({ streamId, seq: 1, kind: 'weights', form: 'x' }, [tensor('a', 5, 21)]);
+  const flip = `UPDATE chunks SET data = set_byte(data, 77, get_byte(data, 77) # 1)
+    WHERE id = (SELECT chunk_id FROM snapshot_chunks WHERE snapshot_id = $1 AND index = 1)`;
+  await sql(database.url, flip, [snapshot.id]);
+  await expect(store.readSnapshotTensor(snapshot.id, 'a')).rejects.toMatchObject({ code: 'LOG_CORRUPT' });
+  await sql(database.url, flip, [snapshot.id]);
+  expect(await store.readSnapshotTensor(snapshot.id, 'a')).toHaveLength(5 * MB);
+});
+
+it('keeps one of many writers, and nothing of one that fails', async () => {
+  const { id: streamId } = await streamWith('raced', 1);
+  const key = { streamId, seq: 1, kind: 'weights', form: 'x' } as const;
+  const saved = await Promise.all(Array.from({ length: 5 }, () => store.saveSnapshot(key, [tensor('a', 5, 31)])));
+  expect(saved.filter(({ created }) => created)).toHaveLength(1);
+  expect(new Set(saved.map(({ snapshot }) => snapshot.id)).size).toBe(1);
+
+  async function* failing() {
+    yield tensor('a', 1, 41);
+    throw new Error('the engine is gone');
+  }
+  await expect(store.saveSnapshot({ ...key, form: 'y' }, failing())).rejects.toThrow('the engine is gone');
+  expect(await store.findSnapshots({ ...key, form: 'y' }, [1])).toEqual([]);
+  for (const seq of [2, 0])
+    await expect(store.saveSnapshot({ ...key, seq }, [])).rejects.toMatchObject({ code: 'UNKNOWN_POSITION' });
+  const wrong = { ...tensor('a', 1, 1), rows: 3 };
+  await expect(store.saveSnapshot({ ...key, form: 'z' }, [wrong])).rejects.toMatchObject({ code: 'INVALID_TENSOR' });
+});
+
+it('says what a replay costs from the nearest snapshot', async () => {
+  const { id: streamId } = await streamWith('cost', 5);
+  const entryBytes = 4 * (2 * 6 + 4);
+  expect(await store.replayCost(streamId, 5, 'weights')).toEqual({ from: 0, entries: 10, bytes: 10 * entryBytes });
+  await store.saveSnapshot({ streamId, seq: 3, kind: 'weights', form: 'x' }, []);
+  expect(await store.replayCost(streamId, 5, 'weights')).toEqual({ from: 3, entries: 4, bytes: 4 * entryBytes });
+  expect(await store.replayCost(streamId, 3, 'weights')).toEqual({ from: 3, entries: 0, bytes: 0 });
+  expect(await store.replayCost(streamId, 2, 'weights')).toMatchObject({ from: 0, entries: 4 });
+  expect(await store.replayCost(streamId, 0, 'weights')).toEqual({ from: 0, entries: 0, bytes: 0 });
+});
