@@ -152,7 +152,7 @@ it('removes chunks when no snapshot names them', async () => {
 });
 
 type Step = {
-  readonly act: 'write' | 'rollback' | 'checkpoint' | 'snapshot' | 'claim' | 'collect';
+  readonly act: 'write' | 'rollback' | 'checkpoint' | 'branch' | 'snapshot' | 'claim' | 'collect';
   readonly pick: number;
 };
 const steps: fc.Arbitrary<Step[]> = fc.array(
@@ -160,7 +160,13 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
     act: fc.oneof(
       { weight: 5, arbitrary: fc.constant('write' as const) },
       { weight: 4, arbitrary: fc.constant('rollback' as const) },
-      fc.constantFrom('checkpoint' as const, 'snapshot' as const, 'claim' as const, 'collect' as const),
+      fc.constantFrom(
+        'checkpoint' as const,
+        'branch' as const,
+        'snapshot' as const,
+        'claim' as const,
+        'collect' as const,
+      ),
     ),
     pick: fc.nat(1000),
   }),
@@ -175,6 +181,7 @@ it('keeps every reachable position readable and no other, whatever happened', as
       const { id } = stream;
       const parents = new Map<number, number>();
       const marked = new Set<number>();
+      const branches: { id: string; seq: number }[] = [];
       const collected = new Set<number>();
       let head = 0;
       const reachable = () => {
@@ -201,6 +208,10 @@ it('keeps every reachable position readable and no other, whatever happened', as
         } else if (act === 'checkpoint') {
           await store.createCheckpoint(id, `c${i}`);
           marked.add(head);
+        } else if (act === 'branch') {
+          const branch = await store.createBranch(id, { name: `random ${run} branch ${i}`, seq });
+          branches.push({ id: branch.id, seq });
+          marked.add(seq);
         } else if (act === 'snapshot' && seq > 0) {
           const tensor = { name: 'a', element: 'fp32', rows: 1, columns: 1, bytes: Buffer.alloc(4, seq) } as const;
           await store.saveSnapshot({ streamId: id, seq, kind: 'weights', form: 'x' }, [tensor]);
@@ -215,15 +226,22 @@ it('keeps every reachable position readable and no other, whatever happened', as
         const { seqs } = await store.lineage(id, seq);
         for (const layer of stream.config.layers) await store.readEntries(id, layer, seqs);
       }
+      for (const branch of branches) {
+        const { seqs } = await store.lineage(branch.id, branch.seq);
+        await store.readEntries(branch.id, 3, seqs);
+      }
       for (const seq of [head, ...marked]) expect((await store.verifyLog(id, seq)).problems).toEqual([]);
       expect(await at(id, 'log_entries')).toEqual([...kept].sort((a, b) => a - b));
       for (const { seq, id: snapshot } of await store.listSnapshots(id)) {
         expect(kept).toContain(seq);
         await store.readSnapshotTensor(snapshot, 'a');
       }
-      for (const seq of collected)
+      for (const seq of collected) {
+        const branch = store.createBranch(id, { name: `random ${run} late ${seq}`, seq });
+        await expect(branch).rejects.toMatchObject({ code: 'POSITION_COLLECTED' });
         await expect(store.rollback(id, seq)).rejects.toMatchObject({ code: 'POSITION_COLLECTED' });
+      }
     }),
-    { numRuns: 25 },
+    { numRuns: 12 },
   );
 }, 120_000);
