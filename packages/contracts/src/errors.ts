@@ -35,6 +35,7 @@ const table = {
   UNKNOWN_CHECKPOINT: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such checkpoint' },
   UNKNOWN_EVALUATION: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such evaluation' },
   UNKNOWN_CORPUS: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such corpus' },
+  UNKNOWN_EXPORT: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such export' },
   UNKNOWN_POSITION: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'The log has no such position' },
   POSITION_COLLECTED: {
     status: 410,
@@ -94,6 +95,19 @@ const table = {
     retryable: false,
     title: 'The layer does not fit into the memory of its workers',
   },
+  EXPORT_EXISTS: {
+    status: 409,
+    grpc: 'ALREADY_EXISTS',
+    retryable: false,
+    title: 'Another export is at the destination',
+  },
+  EXPORT_UNSUPPORTED: {
+    status: 422,
+    grpc: 'FAILED_PRECONDITION',
+    retryable: false,
+    title: 'The model cannot be exported this way',
+  },
+  DISK_FULL: { status: 507, grpc: 'RESOURCE_EXHAUSTED', retryable: false, title: 'The disk has no room left' },
   INVALID_TENSOR: { status: 400, grpc: 'INVALID_ARGUMENT', retryable: false, title: 'The tensor is not valid' },
   NOT_READY: { status: 503, grpc: 'UNAVAILABLE', retryable: true, title: 'A part of the system is not ready' },
   DEADLINE_EXCEEDED: {

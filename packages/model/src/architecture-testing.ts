@@ -10,7 +10,7 @@ import { modelOf } from './model.js';
 import { type FolderFiles, type ModelFiles, openModelFiles } from './model-files.js';
 import { openFolderWeights } from './model-folder.js';
 import { byteTokenizer } from './testing.js';
-import type { KeyValues, Model, Tensor } from './types.js';
+import type { Deltas, KeyValues, Model, Tensor } from './types.js';
 
 /** The fixtures: tiny models of all families, made by tools/make-architecture-fixtures.py. */
 export const architectureNames = [
@@ -98,13 +98,18 @@ export function difference(found: ArrayLike<number>, wanted: Float32Array): numb
 }
 
 /** Logits and captured inputs of whole rows. */
-export async function runWhole(model: Model, { rows, downInputs }: Expected) {
+export async function runWhole(
+  model: Model,
+  { rows, downInputs }: Pick<Expected, 'rows' | 'downInputs'>,
+  deltas: Deltas = new Map(),
+) {
   const { tf } = model.engine;
   const layout = wholeLayout(model, rows);
   const embedded = embed(model, rows.flat());
   const inputs = new Map<number, Float32Array>();
   const captured: { layer: number; tensor: Tensor }[] = [];
   const { hidden } = await forward(model, embedded, layout, {
+    deltas,
     capture: (layer, activations) => {
       if (downInputs.has(layer)) captured.push({ layer, tensor: tf.keep(tf.clone(activations)) });
     },

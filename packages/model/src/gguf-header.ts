@@ -40,6 +40,8 @@ export interface GgufHeader {
   readonly metadata: ReadonlyMap<string, unknown>;
   readonly tensors: readonly GgufTensorInfo[];
   readonly alignment: number;
+  /** Where the list of tensors begins and ends, in bytes from the start of the file. */
+  readonly listRange: readonly [number, number];
   /** Start of the data section, in bytes from the start of the file. */
   readonly dataOffset: number;
 }
@@ -72,6 +74,7 @@ export function readGgufHeader(handle: number, path: string, size: number): Gguf
   }
 
   reader.expect(tensorCount, entryBytes, 'the number of tensors');
+  const listStart = reader.position;
   const names = new Set<string>();
   const tensors: GgufTensorInfo[] = [];
   for (let index = 0; index < tensorCount; index++) {
@@ -84,7 +87,9 @@ export function readGgufHeader(handle: number, path: string, size: number): Gguf
     const dimensions = Array.from({ length: rank }, () => reader.uint64());
     tensors.push({ name, dimensions, type: reader.uint32(), offset: reader.uint64() });
   }
-  return { metadata, tensors, alignment, dataOffset: Math.ceil(reader.position / alignment) * alignment };
+  const listEnd = reader.position;
+  const dataOffset = Math.ceil(listEnd / alignment) * alignment;
+  return { metadata, tensors, alignment, listRange: [listStart, listEnd], dataOffset };
 }
 
 function checkVersion(version: number, path: string): void {

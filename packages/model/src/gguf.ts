@@ -14,6 +14,10 @@ export interface GgufFile {
   readonly path: string;
   readonly metadata: ReadonlyMap<string, unknown>;
   readonly tensors: ReadonlyMap<string, GgufTensor>;
+  /** Offsets of tensors are multiples of it, in bytes. */
+  readonly alignment: number;
+  /** Where the list of tensors begins and ends, in bytes from the start of the file. */
+  readonly listRange: readonly [number, number];
 }
 
 /**
@@ -24,7 +28,7 @@ export async function openGguf(path: string): Promise<GgufFile> {
   const size = await fileSize(path);
   const handle = openSync(path, 'r');
   try {
-    const { metadata, tensors: infos, alignment, dataOffset } = readGgufHeader(handle, path, size);
+    const { metadata, tensors: infos, alignment, listRange, dataOffset } = readGgufHeader(handle, path, size);
     const tensors = new Map<string, GgufTensor>();
     let expected = 0;
     for (const info of infos) {
@@ -42,7 +46,7 @@ export async function openGguf(path: string): Promise<GgufFile> {
       expected += Math.ceil(tensor.bytes / alignment) * alignment;
       tensors.set(info.name, tensor);
     }
-    return { path, metadata, tensors };
+    return { path, metadata, tensors, alignment, listRange };
   } finally {
     closeSync(handle);
   }

@@ -1,3 +1,6 @@
+export { type Architecture, architectureOf, families } from './architectures/families.js';
+export type { Family, LayerNames, TensorNames } from './architectures/family.js';
+export { folderConfigOf } from './architectures/to-folder.js';
 export { backward, disposeTrace, forwardTraced, type TracedRun } from './backward.js';
 export { activate, attend, keysAndValues, project } from './block.js';
 export { type ChatPromptOptions, chatPrompt, type TemplateMessage } from './chat-template.js';
@@ -17,14 +20,17 @@ export {
 } from './generate.js';
 export { type ChatMessage, chatIds } from './generate-chat.js';
 export { type GgufFile, type GgufTensor, openGguf, readTensor } from './gguf.js';
+export { expandBrainFloats, expandHalves } from './half.js';
 export { finalNorm, finalNormBackward, unembed, unembedBackward } from './head.js';
 export { createLayout, type Layout, type PastColumns, type Span } from './layout.js';
 export { free, scoped } from './memory.js';
 export { disposeModel, loadModel, modelOf } from './model.js';
 export { type FolderFiles, type GgufFiles, type ModelFiles, openModelFiles } from './model-files.js';
+export { openFolderWeights } from './model-folder.js';
 export { modelHash } from './model-hash.js';
 export { checkLength, checkTokens, continuationIds, promptIds } from './prompt.js';
 export type { Rotary } from './rotary.js';
+export { openSafetensors, type SafetensorsFile, type SafetensorsTensor } from './safetensors.js';
 export type { LogProbabilities, LogProbability, Sampling } from './sampling.js';
 export { perplexity, type RunState, type Score, scoreContinuations } from './score.js';
 export { type SecondMoments, secondMoments } from './second-moment.js';
@@ -37,4 +43,7 @@ export {
   tokenizerFor,
   tokenizerFromGguf,
 } from './tokenizer.js';
+export { type FolderTokenizer, folderTokenizerOf } from './tokenizers/to-json.js';
 export type { Deltas, KeyValues, LayerDelta, LayerWeights, Model, ModelWeights, Pause, Tensor, Tf } from './types.js';
+export { orderRotaryRows } from './weight-rows.js';
+export type { WeightSource, WeightTensor } from './weight-source.js';

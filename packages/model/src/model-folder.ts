@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { ModelError } from './errors.js';
 import { openSafetensors, type SafetensorsFile } from './safetensors.js';
 import { shown } from './shown.js';
-import type { WeightSource } from './weight-source.js';
+import type { WeightSource, WeightTensor } from './weight-source.js';
 
 const singleFile = 'model.safetensors';
 const indexFile = 'model.safetensors.index.json';
@@ -30,7 +30,7 @@ export async function weightFileNames(folder: string): Promise<string[]> {
  */
 export async function openFolderWeights(folder: string): Promise<WeightSource> {
   const weightMap = await readWeightMap(folder);
-  const tensors = new Map<string, { readonly shape: readonly number[]; readonly values: number }>();
+  const tensors = new Map<string, WeightTensor>();
   const owners = new Map<string, SafetensorsFile>();
   for (const fileName of filesOf(weightMap)) {
     const file = openSafetensors(join(folder, fileName));

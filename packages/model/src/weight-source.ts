@@ -3,6 +3,8 @@ export interface WeightTensor {
   readonly shape: readonly number[];
   /** Product of the shape. */
   readonly values: number;
+  /** Type of the stored numbers as safetensors names it, where the file is one. */
+  readonly dtype?: string;
 }
 
 /** The tensors of a model's weight file or files, expanded one at a time. */

@@ -15,6 +15,7 @@ export const families: readonly Family[] = [llama, mistral, qwen2, qwen3, gemma2
 
 /** What a model is and where its weights are. */
 export interface Architecture {
+  readonly family: Family;
   readonly config: ModelConfig;
   readonly tensors: TensorNames;
 }
@@ -30,7 +31,7 @@ export function architectureOf(files: ModelFiles): Architecture {
       for (const family of families) {
         const { gguf } = family;
         if (gguf !== null && gguf.architecture === name)
-          return { config: ggufConfig(family, gguf, files), tensors: gguf.tensors };
+          return { family, config: ggufConfig(family, gguf, files), tensors: gguf.tensors };
       }
       throw unknown(
         files.path,
@@ -42,7 +43,7 @@ export function architectureOf(files: ModelFiles): Architecture {
       const type = files.config.model_type;
       for (const family of families)
         if (family.folder.modelTypes.includes(type as string))
-          return { config: folderConfig(family, files), tensors: family.folder.tensors };
+          return { family, config: folderConfig(family, files), tensors: family.folder.tensors };
       throw unknown(
         files.path,
         `model_type ${shownValue(type)}`,

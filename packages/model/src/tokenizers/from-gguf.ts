@@ -9,7 +9,7 @@ import type { AddedToken, Normalizer } from './types.js';
 import { endIdsOf, mergeOf, plainToken, vocabularyOf } from './vocabulary.js';
 
 /** Kinds of tokens in `tokenizer.ggml.token_type`. */
-const kinds = { normal: 1, unknown: 2, control: 3, userDefined: 4, byte: 6 } as const;
+export const kinds = { normal: 1, unknown: 2, control: 3, userDefined: 4, byte: 6 } as const;
 
 /** The part of a GGUF file that holds its tokenizer. */
 export interface GgufVocabulary {
@@ -17,7 +17,8 @@ export interface GgufVocabulary {
   readonly metadata: ReadonlyMap<string, unknown>;
 }
 
-interface Entries {
+/** The vocabulary of a GGUF file. */
+export interface Entries {
   readonly tokens: readonly string[];
   readonly types: readonly number[];
   readonly added: readonly AddedToken[];
@@ -101,7 +102,8 @@ function sentencePieceSteps({ path, metadata }: GgufVocabulary, { tokens, types 
   };
 }
 
-function entriesOf({ path, metadata }: GgufVocabulary): Entries {
+/** @throws ModelError FILE_MALFORMED */
+export function entriesOf({ path, metadata }: GgufVocabulary): Entries {
   const tokens = strings(path, metadata, 'tokenizer.ggml.tokens');
   const types = metadata.get('tokenizer.ggml.token_type');
   if (!Array.isArray(types) || types.length !== tokens.length)
@@ -113,7 +115,8 @@ function entriesOf({ path, metadata }: GgufVocabulary): Entries {
   return { tokens, types, added };
 }
 
-function strings(path: string, metadata: ReadonlyMap<string, unknown>, key: string): string[] {
+/** A list of strings in the metadata. @throws ModelError FILE_MALFORMED */
+export function strings(path: string, metadata: ReadonlyMap<string, unknown>, key: string): string[] {
   const value = metadata.get(key);
   if (!Array.isArray(value) || value.length === 0 || !value.every((v) => typeof v === 'string'))
     throw malformed(path, `${key} is not a list of strings`);

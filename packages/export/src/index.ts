@@ -1,0 +1,5 @@
+export { adapterFiles } from './adapter.js';
+export { ExportFolder, manifestName } from './export-folder.js';
+export { type ExportIdentity, type ExportOptions, type ExportProgress, exportModel } from './export-model.js';
+export { type FactorColumns, joinFactors, type LayerFactors } from './factors.js';
+export type { ExportSource } from './source.js';
