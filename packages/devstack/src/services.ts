@@ -56,8 +56,6 @@ export function modelRuntimeSpec(
     METRICS_LISTEN: context.addresses.metrics['model-runtime'],
     MODEL_PATH: model.path,
     ...(model.name !== undefined && { MODEL_NAME: model.name }),
-    // Only shards know that engine.
-    ...(process.env.ERRATA_ENGINE === 'webgpu' && { ERRATA_ENGINE: 'auto' }),
   };
   return service(context, 'model-runtime', 'model-runtime', env, context.addresses.modelRuntime);
 }

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import type { Engine } from '@errata/tensor';
+import { createEngine, type Engine } from '@errata/tensor';
 import { byteToChar } from './byte-alphabet.js';
 import type { ModelConfig } from './config.js';
 import { createRotary } from './rotary.js';
@@ -14,6 +14,20 @@ function availableModel(): string {
   if (path !== '' && existsSync(path)) return path;
   console.warn('MODEL_PATH names no weight file: tests on the real model are skipped');
   return '';
+}
+
+/**
+ * The WebGPU engine, on an adapter in software too, or null where there is none (the tests are then skipped). Where set-up
+ * has put a driver, none is a failure.
+ */
+export async function webGpuEngine(): Promise<Engine | null> {
+  try {
+    return await createEngine({ prefer: 'webgpu', softwareAdapter: true });
+  } catch (error) {
+    if (process.env.ERRATA_TEST_VULKAN !== undefined) throw error;
+    console.warn('no Vulkan driver here: npm run setup -- --test brings a software one to a Debian machine');
+    return null;
+  }
 }
 
 /** A fixture of this package, parsed. */

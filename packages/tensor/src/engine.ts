@@ -7,34 +7,50 @@ import { type RawOps, rawOps } from './raw-ops.js';
 
 /** Where tensors are computed. tfjs keeps one active backend a process: the engine created last is the active one. */
 export interface Engine {
-  readonly name: 'native' | 'wasm';
+  readonly name: 'native' | 'webgpu' | 'wasm';
   /** Versions of tfjs and of what computes underneath. */
   readonly version: string;
   /** tfjs on this engine's backend; tensors are the caller's to free (`tf.tidy`, `dispose`). */
   readonly tf: typeof import('@tensorflow/tfjs-core');
   /** Double-precision linear algebra, which tfjs lacks. */
   readonly linalg: LinearAlgebra;
-  /** TensorFlow ops by name; null on wasm. */
+  /** TensorFlow ops by name; null on others than native. */
   readonly raw: RawOps | null;
   /** Why the native engine was not used, where it was wanted; null otherwise. */
   readonly fallbackReason: string | null;
+  /** Rejects when what computes is lost for good, and a new process is needed; null where that cannot happen. */
+  readonly failed: Promise<never> | null;
+  /** Gives a device back. Its tensors are gone with it. */
+  dispose(): Promise<void>;
 }
 
 export interface EngineOptions {
   /** `auto` (default): native where its binding loads, else wasm. */
-  readonly prefer?: 'auto' | 'native' | 'wasm';
+  readonly prefer?: 'auto' | 'native' | 'webgpu' | 'wasm';
+  /** With `webgpu`: take an adapter that computes on the CPU, too. For tests. */
+  readonly softwareAdapter?: boolean;
 }
 
-/** @throws Error with the loader's reason when `native` is asked for and its binding does not load */
+/**
+ * @throws Error with the loader's reason when `native` is asked for and its binding does not load
+ * @throws TensorError DEVICE_LOST when `webgpu` is asked for and there is no adapter of a card
+ */
 export async function createEngine(options: EngineOptions = {}): Promise<Engine> {
   const prefer = options.prefer ?? 'auto';
+  const kept = { failed: null, dispose: async () => undefined };
   let fallbackReason: string | null = null;
+  if (prefer === 'webgpu') {
+    // Its native module is loaded only when asked for.
+    const { loadTfjs } = await import('./webgpu/tfjs-backend.js');
+    const { tf, version, failed, dispose } = await loadTfjs({ software: options.softwareAdapter === true });
+    return { name: 'webgpu', version, tf, linalg: jsLinearAlgebra(), raw: null, fallbackReason, failed, dispose };
+  }
   if (prefer !== 'wasm') {
     try {
       const { tf, binding, version } = loadNative();
       await tf.setBackend('tensorflow');
       const raw = rawOps(tf, binding);
-      return { name: 'native', version, tf, linalg: nativeLinearAlgebra(binding), raw, fallbackReason };
+      return { name: 'native', version, tf, linalg: nativeLinearAlgebra(binding), raw, fallbackReason, ...kept };
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       if (prefer === 'native')
@@ -43,5 +59,5 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
     }
   }
   const { tf, version } = await loadWasm();
-  return { name: 'wasm', version, tf, linalg: jsLinearAlgebra(), raw: null, fallbackReason };
+  return { name: 'wasm', version, tf, linalg: jsLinearAlgebra(), raw: null, fallbackReason, ...kept };
 }

@@ -13,8 +13,8 @@ const schema = z.object({
   LISTEN: address.default('127.0.0.1:7441'),
   /** Where Prometheus scrapes this process. */
   METRICS_LISTEN: address.default('127.0.0.1:0'),
-  /** What computes: native where it loads, else wasm. */
-  ERRATA_ENGINE: z.enum(['auto', 'native', 'wasm']).default('auto'),
+  /** What computes: auto is native where it loads, else wasm; webgpu has to be asked for, and needs a card. */
+  ERRATA_ENGINE: z.enum(['auto', 'native', 'webgpu', 'wasm']).default('auto'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
 

@@ -18,6 +18,11 @@ const store = await createStore({ databaseUrl: config.DATABASE_URL });
 const engine = await createEngine({ prefer: config.ERRATA_ENGINE });
 if (engine.fallbackReason)
   logger.warn({ reason: engine.fallbackReason }, 'the native engine does not load, using wasm');
+// Weights and caches are gone with the device: whoever started this process starts it again.
+engine.failed?.catch((error: Error) => {
+  logger.fatal({ reason: error.message }, 'the device of the engine is lost');
+  process.exit(1);
+});
 const model = await loadModel({ engine, path: config.MODEL_PATH });
 const name = config.MODEL_NAME ?? model.config.name;
 await register(store, model, name, logger);
@@ -40,6 +45,7 @@ onShutdown(logger, async () => {
   await server.stop();
   await metricsServer.close();
   await store.close();
+  await engine.dispose();
 });
 logger.info(
   {

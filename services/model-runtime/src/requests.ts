@@ -2,6 +2,7 @@ import { type EditorConfig, ErrataError, editorConfigSchema } from '@errata/cont
 import type { EditText } from '@errata/editor';
 import { type Model, ModelError } from '@errata/model';
 import type { EditText as EditMessage } from '@errata/rpc';
+import { TensorError } from '@errata/tensor';
 
 /** Most edits or prompts of one request. */
 const maxItems = 4096;
@@ -49,8 +50,13 @@ export function parseEdits(edits: readonly EditMessage[]): EditText[] {
   });
 }
 
-/** Errors of the model package as those of this boundary. */
+/** Errors of the model and of the engine as those of this boundary. */
 export function asRequestError(error: unknown): unknown {
+  if (error instanceof TensorError) {
+    // The process ends with its device and is started again.
+    const code = error.code === 'DEVICE_LOST' ? 'NOT_READY' : error.code;
+    return new ErrataError(code, error.message, { cause: error });
+  }
   if (!(error instanceof ModelError)) return error;
   switch (error.code) {
     case 'PROMPT_TOO_LONG':

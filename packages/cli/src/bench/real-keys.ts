@@ -1,7 +1,16 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { createLayout, disposeModel, embed, forward, loadModel, type Model, pickRows } from '@errata/model';
+import {
+  createLayout,
+  disposeModel,
+  embed,
+  forward,
+  loadModel,
+  type Model,
+  pickRows,
+  type Tensor,
+} from '@errata/model';
 import type { Engine } from '@errata/tensor';
 
 const sequenceTokens = 256;
@@ -83,24 +92,23 @@ async function inputsOf(
 ): Promise<Float32Array> {
   const layout = createLayout(model.engine.tf, model.config, [{ first: 0, count: ids.length }]);
   const embedded = embed(model, ids);
-  let inputs: Float32Array | undefined;
+  let picked: Tensor | undefined;
   try {
     const { hidden } = await forward(model, embedded, layout, {
       to: layer + 1,
       capture: (at, activations) => {
         if (at !== layer) return;
-        const picked = pickRows(model, activations, positions);
-        inputs = picked.dataSync() as Float32Array;
-        picked.dispose();
+        picked = model.engine.tf.keep(pickRows(model, activations, positions));
       },
     });
     hidden.dispose();
+    if (picked === undefined) throw new Error(`the model has no layer ${layer}`);
+    return (await picked.data()) as Float32Array;
   } finally {
+    picked?.dispose();
     layout.dispose();
     embedded.dispose();
   }
-  if (inputs === undefined) throw new Error(`the model has no layer ${layer}`);
-  return inputs;
 }
 
 /** Positions, the sink counted, of tokens that the next token does not continue. */

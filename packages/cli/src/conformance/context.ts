@@ -2,10 +2,10 @@ import { locateTools } from '@errata/devstack';
 import { createEngine, type Engine } from '@errata/tensor';
 import type { ConformanceContext, FixtureKind } from './types.js';
 
-function engineChoice(name: string | undefined): 'auto' | 'native' | 'wasm' {
+function engineChoice(name: string | undefined): 'auto' | 'native' | 'webgpu' | 'wasm' {
   if (name === undefined || name === '') return 'auto';
-  if (name === 'auto' || name === 'native' || name === 'wasm') return name;
-  throw new Error(`ERRATA_ENGINE: ${JSON.stringify(name)} is none of auto, native, wasm`);
+  if (name === 'auto' || name === 'native' || name === 'webgpu' || name === 'wasm') return name;
+  throw new Error(`ERRATA_ENGINE: ${JSON.stringify(name)} is none of auto, native, webgpu, wasm`);
 }
 
 /**

@@ -119,7 +119,9 @@ async function compareLayer(
 ): Promise<void> {
   const { tf } = model.engine;
   const outputs = tf.matMul(inputs, model.weights.layers[layer].down, false, true);
-  const [input, output, residual] = [inputs, outputs, hidden].map((x) => x.arraySync() as number[][]);
+  const [input, output, residual] = await Promise.all(
+    [inputs, outputs, hidden].map((x) => x.array() as Promise<number[][]>),
+  );
   outputs.dispose();
   for (const token of tokens) {
     const pairs: [number, number | null | undefined][] = [

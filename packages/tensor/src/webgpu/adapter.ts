@@ -11,11 +11,18 @@ export interface OpenDevice {
   /** Kept reachable as long as the device: the device does not keep it. */
   readonly gpu: GPU;
   readonly device: GPUDevice;
-  /** Adapter, and whether it computes in software. */
+  /** The adapter, for people. */
   readonly description: string;
+  /** Of the adapter, for programs. */
+  readonly info: GPUAdapterInfo;
+  /** Whether the adapter computes on the CPU. */
+  readonly software: boolean;
 }
 
-/** Kernels here write shared memory before they read it; clearing it first takes software drivers seconds to compile. */
+/**
+ * Kernels here, and those of tfjs that the model is made of, write shared memory before they read it; clearing it first takes
+ * software drivers seconds to compile.
+ */
 const dawnFlags = ['enable-dawn-features=disable_workgroup_init'];
 
 /** Dawn's adapters. */
@@ -23,14 +30,23 @@ export function dawn(): GPU {
   return create(dawnFlags);
 }
 
-function describe(info: GPUAdapterInfo): string {
-  const name = [info.vendor, info.architecture, info.device, info.description].filter((part) => part !== '').join(' ');
-  const software = info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe/i.test(name);
-  return `WebGPU (Dawn) on ${name}${software ? ', a software adapter' : ''}`;
+/** The adapter's own limits, where more is asked for than the least that all have. */
+const wantedLimits = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxComputeWorkgroupStorageSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+  'maxComputeWorkgroupsPerDimension',
+] as const;
+
+function nameOf(info: GPUAdapterInfo): string {
+  return [info.vendor, info.architecture, info.device, info.description].filter((part) => part !== '').join(' ');
 }
 
 /**
- * Opens a device with the adapter's own limits of buffers instead of the default ones.
+ * Opens a device with the adapter's own limits instead of the default ones.
  * @throws TensorError DEVICE_LOST where there is no adapter
  */
 export async function openDevice(gpu: GPU = dawn()): Promise<OpenDevice> {
@@ -40,9 +56,11 @@ export async function openDevice(gpu: GPU = dawn()): Promise<OpenDevice> {
       'DEVICE_LOST',
       'no WebGPU adapter: on Linux a Vulkan loader (libvulkan.so.1) and a Vulkan driver of the card are needed',
     );
-  const { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize } = adapter.limits;
-  const device = await adapter.requestDevice({
-    requiredLimits: { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize },
-  });
-  return { gpu, device, description: describe(adapter.info) };
+  const { info, limits } = adapter;
+  const requiredLimits = Object.fromEntries(wantedLimits.map((name) => [name, limits[name]]));
+  const device = await adapter.requestDevice({ requiredLimits });
+  const name = nameOf(info);
+  const software = info.isFallbackAdapter || /swiftshader|llvmpipe|lavapipe/i.test(name);
+  const description = `WebGPU (Dawn) on ${name}${software ? ', a software adapter' : ''}`;
+  return { gpu, device, description, info, software };
 }

@@ -1,6 +1,7 @@
 import { TensorError } from '../errors.js';
 import { type OpenDevice, usage } from './adapter.js';
 import { BindGroups, type Scratch } from './bind-groups.js';
+import { DeviceWatch, firstLine } from './device-watch.js';
 import { Kernels } from './kernels.js';
 
 const storage = usage.STORAGE | usage.COPY_DST | usage.COPY_SRC;
@@ -14,9 +15,6 @@ const scratchUsages = {
 } as const;
 export type ScratchName = keyof typeof scratchUsages;
 
-/** Dawn's messages go on with where in its sources they arose. */
-const firstLine = (message: string) => message.trim().split('\n')[0];
-
 /**
  * A device and what all matrices on it share. Operations run one after another; an error of the device that is not a
  * failed allocation is fatal: the operation under way and all later ones reject with it.
@@ -26,48 +24,29 @@ export class Gpu {
   readonly kernels: Kernels;
   /** Bytes that one buffer may have. */
   readonly bufferBytes: number;
-  readonly #open: OpenDevice;
+  readonly #watch: DeviceWatch;
   readonly #scratch = new Map<ScratchName, Scratch>();
   readonly #bindings = new BindGroups();
   readonly #sumParams: GPUBuffer;
-  readonly #failed: Promise<never>;
-  #fail: (error: TensorError) => void = () => {};
-  #failure: TensorError | null = null;
   #tail: Promise<unknown> = Promise.resolve();
   #versions = 0;
   #host = new Float32Array(0);
 
   constructor(open: OpenDevice, mostBytes: number) {
     const { device } = open;
-    this.#open = open;
+    this.#watch = new DeviceWatch(open);
     this.device = device;
     const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
     const most = Math.min(maxBufferSize, maxStorageBufferBindingSize, mostBytes);
     this.bufferBytes = most - (most % 16);
-    this.#failed = new Promise((_, reject) => {
-      this.#fail = reject;
-    });
-    this.#failed.catch(() => {});
-    device.addEventListener('uncapturederror', (event) => this.fail((event as GPUUncapturedErrorEvent).error.message));
-    device.lost.then((info) => this.fail(info.message === '' ? info.reason : info.message));
     this.kernels = new Kernels(device);
     this.#sumParams = device.createBuffer({ size: 16, usage: usage.UNIFORM | usage.COPY_DST });
-  }
-
-  /** Makes the device unusable for good. */
-  fail(message: string): TensorError {
-    if (this.#failure === null) {
-      const text = `${this.#open.description}: ${firstLine(message)}; start a new engine`;
-      this.#failure = new TensorError('DEVICE_LOST', text);
-      this.#fail(this.#failure);
-    }
-    return this.#failure;
   }
 
   /** Runs when all earlier operations are done. @throws TensorError DEVICE_LOST, OUT_OF_MEMORY */
   run<T>(work: () => Promise<T>): Promise<T> {
     const turn = this.#tail.then(() => {
-      if (this.#failure !== null) throw this.#failure;
+      this.#watch.check();
       return this.#watched(work);
     });
     this.#tail = turn.catch(() => {});
@@ -81,14 +60,14 @@ export class Gpu {
       (value) => ({ value }),
       (error: unknown) => ({ error }),
     );
-    const ended = await Promise.race([outcome, this.#failed]);
+    const ended = await Promise.race([outcome, this.#watch.failed]);
     const errors = [this.device.popErrorScope(), this.device.popErrorScope()];
-    for (const error of await Promise.race([Promise.all(errors), this.#failed]))
-      if (error !== null) throw this.fail(error.message);
-    if (this.#failure !== null) throw this.#failure;
+    for (const error of await Promise.race([Promise.all(errors), this.#watch.failed]))
+      if (error !== null) throw this.#watch.fail(error.message);
+    this.#watch.check();
     if ('value' in ended) return ended.value;
     if (ended.error instanceof TensorError) throw ended.error;
-    throw this.fail(String(ended.error));
+    throw this.#watch.fail(String(ended.error));
   }
 
   /** A buffer for matrices. @throws TensorError OUT_OF_MEMORY */
@@ -147,7 +126,7 @@ export class Gpu {
   /** Ends the device when what is under way has ended. */
   async dispose(): Promise<void> {
     await this.#tail;
-    this.#failure ??= new TensorError('INVALID_TENSOR', 'the engine was disposed');
+    this.#watch.close();
     this.device.destroy();
     await this.device.lost;
   }
