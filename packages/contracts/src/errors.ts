@@ -93,7 +93,7 @@ const table = {
     status: 507,
     grpc: 'RESOURCE_EXHAUSTED',
     retryable: false,
-    title: 'The layer does not fit into the memory of its workers',
+    title: 'The work does not fit into the memory allowed for it',
   },
   EXPORT_EXISTS: {
     status: 409,

@@ -1,5 +1,12 @@
+export {
+  type JointOptions,
+  type ResolvedTargets,
+  resolveTogether,
+  type TargetProgress,
+  type TargetRequest,
+} from './joint-targets.js';
 export { KeyFinder, type KeyRequest, type Keys } from './keys.js';
 export { type EditText, type LocatedPrompt, locate, locateEssence } from './lookup.js';
 export { findPreset, type Preset, type PresetQuery, parsePreset, presetFor, requirePreset } from './presets.js';
 export type { TargetFigures } from './search-state.js';
-export { type ResolvedTargets, type ResolveOptions, resolveTargets, type TargetProgress } from './targets.js';
+export { type ResolveOptions, resolveTargets } from './targets.js';

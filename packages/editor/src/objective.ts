@@ -1,7 +1,13 @@
-import { finalNorm, finalNormBackward, type Model, scoped, type Tensor, unembed, unembedBackward } from '@errata/model';
-
-/** Positions whose logits are held at once: 256 × 49,152 values are 50 MB. */
-const chunkPositions = 256;
+import {
+  finalNorm,
+  finalNormBackward,
+  logitPositions,
+  type Model,
+  scoped,
+  type Tensor,
+  unembed,
+  unembedBackward,
+} from '@errata/model';
 
 /**
  * The losses of watched positions. With x a position's normed hidden state and U, b the unembedding and its bias, both
@@ -33,6 +39,7 @@ export async function createObjective(
   tokens: readonly (number | null)[],
 ): Promise<{ objective: Objective; likeliest: number[] }> {
   const { tf } = model.engine;
+  const chunkPositions = logitPositions(model.config);
   const parts: Tensor[] = [];
   const likeliest: number[] = [];
   const offsets = new Float64Array(tokens.length);
@@ -85,6 +92,7 @@ export async function evaluateObjective(
   weights: readonly number[],
 ): Promise<Losses> {
   const { tf } = model.engine;
+  const chunkPositions = logitPositions(model.config);
   const losses = new Float64Array(weights.length);
   const parts: Tensor[] = [];
   for (let at = 0; at < weights.length; at += chunkPositions) {

@@ -18,10 +18,10 @@ import {
   unembed,
   unembedBackward,
 } from '@errata/model';
+import type { ResolvedTargets } from './joint-targets.js';
 import type { EditText } from './lookup.js';
 import { SearchState } from './search-state.js';
 import { type TargetRow, targetRows } from './target-rows.js';
-import type { ResolvedTargets } from './targets.js';
 
 /**
  * The same search as `resolveTargets` without any of its savings: one edit at a time; in each step all layers on all

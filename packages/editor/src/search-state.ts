@@ -26,7 +26,10 @@ export class SearchState {
   readonly delta: Float64Array;
   readonly initialNorm: number;
   alreadyKnown = false;
+  /** The loss is low enough. */
   done = false;
+  /** Nothing more is to be searched: done, out of steps, or given up. */
+  over = false;
   steps = 0;
   initialNll = Number.NaN;
   nll = Number.NaN;
@@ -56,7 +59,17 @@ export class SearchState {
     this.loss =
       nll + this.#config.klWeight * kl + (this.#config.weightDecay * norm(this.delta)) / this.initialNorm ** 2;
     this.losses.push(this.loss);
-    if (this.loss < this.#config.stopLoss || this.alreadyKnown) this.done = true;
+    const { stopLoss, maxSteps, resolver } = this.#config;
+    if (this.loss < stopLoss || this.alreadyKnown) this.done = true;
+    if (this.done || (resolver !== 'one-shot' && this.losses.length >= maxSteps)) this.over = true;
+  }
+
+  /** Moves δ against the gradient of nll + weighted kl, as the resolver does. */
+  advance(gradient: Float64Array): void {
+    if (this.#config.resolver === 'one-shot') {
+      this.#leap(gradient);
+      this.over = true;
+    } else this.step(gradient);
   }
 
   /** One Adam step with the gradient of nll + weighted kl; adds the decay's and clamps. */
@@ -74,7 +87,7 @@ export class SearchState {
   }
 
   /** The one step of the one-shot resolver: against the gradient, as far as {@link oneShotShare} of the clamp. */
-  leap(gradient: Float64Array): void {
+  #leap(gradient: Float64Array): void {
     const length = norm(gradient);
     if (length === 0) return;
     const distance = oneShotShare * this.#config.clamp * this.initialNorm;

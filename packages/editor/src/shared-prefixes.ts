@@ -25,19 +25,16 @@ export interface SharedPrefixes {
   readonly dispose: () => void;
 }
 
+type PrefixRow = Pick<TargetRow, 'context' | 'ids' | 'lookup'>;
+
 /** Runs the common beginnings, one for each context, through the model. */
 export async function sharePrefixes(
   model: Model,
-  rows: readonly Pick<TargetRow, 'context' | 'ids' | 'lookup'>[],
+  rows: readonly PrefixRow[],
   options: { deltas?: Deltas; pause?: Pause },
 ): Promise<SharedPrefixes> {
   const { tf } = model.engine;
-  const lengths = new Map<number, { ids: readonly number[]; length: number }>();
-  for (const { context, ids, lookup } of rows) {
-    const known = lengths.get(context) ?? { ids, length: ids.length };
-    const length = Math.min(commonLength(known.ids, ids, known.length), lookup - 1);
-    lengths.set(context, { ids: known.ids, length });
-  }
+  const lengths = lengthsByContext(rows);
   const shared = rows.map((row) => lengths.get(row.context)?.length ?? 0);
   const width = Math.max(...shared);
   if (width === 0) return { shared, width, keyValues: [], dispose: () => undefined };
@@ -91,6 +88,22 @@ export async function keyValuesOf(
   });
   run.hidden.dispose();
   return [...run.keyValues, last];
+}
+
+/** Tokens of each row that all rows of its context begin with, one before its lookup position at most. */
+export function sharedLengths(rows: readonly PrefixRow[]): number[] {
+  const lengths = lengthsByContext(rows);
+  return rows.map((row) => lengths.get(row.context)?.length ?? 0);
+}
+
+function lengthsByContext(rows: readonly PrefixRow[]): Map<number, { ids: readonly number[]; length: number }> {
+  const lengths = new Map<number, { ids: readonly number[]; length: number }>();
+  for (const { context, ids, lookup } of rows) {
+    const known = lengths.get(context) ?? { ids, length: ids.length };
+    const length = Math.min(commonLength(known.ids, ids, known.length), lookup - 1);
+    lengths.set(context, { ids: known.ids, length });
+  }
+  return lengths;
 }
 
 function commonLength(a: readonly number[], b: readonly number[], most: number): number {

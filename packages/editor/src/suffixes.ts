@@ -152,7 +152,8 @@ export function disposeSuffixes(model: Model, suffixes: Suffixes): void {
 
 type RowParts = Pick<Suffixes, 'rows' | 'shared' | 'sharedWidth'>;
 
-function suffixLayout(model: Model, parts: RowParts): Layout {
+/** The layout of the tokens from the lookup positions on. */
+export function suffixLayout(model: Model, parts: RowParts): Layout {
   return createLayout(
     model.engine.tf,
     model.config,

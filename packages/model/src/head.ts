@@ -1,6 +1,16 @@
+import type { ModelConfig } from './config.js';
 import { linear } from './linear.js';
 import { type NormTrace, normalize, normalizeBackward } from './norm.js';
 import type { Model, Tensor } from './types.js';
+
+/** Logits held at once, 64 MB of them, and the most positions that they may belong to: more gain no speed. */
+const logitsAtOnce = 2 ** 24;
+const mostPositions = 256;
+
+/** Positions whose logits are computed together. */
+export function logitPositions({ vocabularySize }: Pick<ModelConfig, 'vocabularySize'>): number {
+  return Math.max(1, Math.min(mostPositions, Math.floor(logitsAtOnce / vocabularySize)));
+}
 
 /** The norm after the last layer, with its weight and bias: what the unembedding is applied to. */
 export function finalNorm(model: Model, hidden: Tensor): { scaled: Tensor; trace: NormTrace } {

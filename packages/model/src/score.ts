@@ -1,4 +1,5 @@
 import { embed, forward, logits, pickRows } from './forward.js';
+import { logitPositions } from './head.js';
 import { createLayout } from './layout.js';
 import { scoped } from './memory.js';
 import { checkTokens, continuationIds, promptIds } from './prompt.js';
@@ -6,8 +7,6 @@ import type { Deltas, Model, Pause, Tensor } from './types.js';
 
 /** Tokens run through the model together: enough to keep the cores busy, little enough for cancellation to be felt. */
 const chunkTokens = 1024;
-/** Positions whose logits are held at once: 256 × 49,152 values are 50 MB. */
-const chunkPositions = 256;
 
 /** Log-likelihood of a continuation. */
 export interface Score {
@@ -134,6 +133,7 @@ async function tokenScores(
       row.wanted.map((w) => ({ item: w.item, packed: layout.starts[r] + w.position, token: w.token })),
     );
     const results: { item: number; logProbability: number; best: boolean }[] = [];
+    const chunkPositions = logitPositions(model.config);
     for (let at = 0; at < wanted.length; at += chunkPositions) {
       const part = wanted.slice(at, at + chunkPositions);
       const { own, top, norm } = targetLogits(model, hidden, part);

@@ -1,5 +1,11 @@
 import { z } from 'zod';
 
+/**
+ * Memory: several times what ten edits of usual length take on a small model, and together with SmolLM2's weights below
+ * 1.5 GB. Requests: more gain nothing, a few dozen edits keep all cores busy.
+ */
+export const defaultLimits = { memoryBytes: 512 * 2 ** 20, requests: 16 };
+
 const address = z.string().regex(/^[^\s:]+:\d+$/, 'must be host:port');
 
 const schema = z.object({
@@ -15,6 +21,16 @@ const schema = z.object({
   METRICS_LISTEN: address.default('127.0.0.1:0'),
   /** What computes: auto is native where it loads, else wasm; webgpu has to be asked for, and needs a card. */
   ERRATA_ENGINE: z.enum(['auto', 'native', 'webgpu', 'wasm']).default('auto'),
+  /**
+   * Bytes that a target search may hold beside the weights. One that needs more is run in parts with the same result; an edit that
+   * needs more alone is refused.
+   */
+  RUNTIME_MEMORY_BYTES: z.coerce.number().int().min(1_000_000).default(defaultLimits.memoryBytes),
+  /**
+   * Most requests for targets that run as one search. The last bits of a target depend on what it was searched with; 1
+   * makes them depend on the request alone.
+   */
+  RUNTIME_JOINED_REQUESTS: z.coerce.number().int().min(1).max(1024).default(defaultLimits.requests),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
 

@@ -12,6 +12,7 @@ import { checkModelRuntime, modelRuntimeCases } from '@errata/rpc/conformance';
 import { createRegistry } from '@errata/telemetry';
 import { createEngine } from '@errata/tensor';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { defaultLimits } from './config.js';
 import { readCorpus } from './corpus.js';
 import { createMetrics } from './metrics.js';
 import { createService } from './service.js';
@@ -32,6 +33,7 @@ beforeAll(async () => {
     states: new StreamStates(model, new MemoryLog(model)),
     queue: new WorkQueue(),
     metrics: createMetrics(createRegistry('test')),
+    limits: defaultLimits,
   });
   server = await serve('127.0.0.1:0', [
     { name: 'errata.v1.ModelRuntimeService', definition: ModelRuntimeServiceService, implementation },

@@ -14,6 +14,7 @@ import {
 import { createRegistry } from '@errata/telemetry';
 import { createEngine } from '@errata/tensor';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { defaultLimits } from './config.js';
 import { covarianceSequences, readCorpus } from './corpus.js';
 import { createMetrics } from './metrics.js';
 import { sampleSequences } from './model-samples.js';
@@ -57,6 +58,7 @@ async function start() {
     states: { at: () => Promise.reject(new Error('not part of this test')) } as unknown as ServiceParts['states'],
     queue: new WorkQueue(),
     metrics: createMetrics(createRegistry('test')),
+    limits: defaultLimits,
   });
   const running = await serve('127.0.0.1:0', [
     { name: 'errata.v1.ModelRuntimeService', definition: ModelRuntimeServiceService, implementation },

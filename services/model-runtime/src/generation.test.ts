@@ -14,6 +14,7 @@ import {
 import { createRegistry } from '@errata/telemetry';
 import { createEngine } from '@errata/tensor';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { defaultLimits } from './config.js';
 import { readCorpus } from './corpus.js';
 import { createMetrics } from './metrics.js';
 import { createService } from './service.js';
@@ -38,6 +39,7 @@ function serving(model: Model): Promise<RunningServer> {
     states: new StreamStates(model, new MemoryLog(model)),
     queue: new WorkQueue(),
     metrics: createMetrics(createRegistry('test')),
+    limits: defaultLimits,
   });
   return serve('127.0.0.1:0', [
     { name: 'errata.v1.ModelRuntimeService', definition: ModelRuntimeServiceService, implementation },

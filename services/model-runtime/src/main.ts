@@ -35,6 +35,7 @@ const implementation = createService({
   states: new StreamStates(model, store),
   queue: new WorkQueue(),
   metrics: createMetrics(registry),
+  limits: { memoryBytes: config.RUNTIME_MEMORY_BYTES, requests: config.RUNTIME_JOINED_REQUESTS },
 });
 const server = await serve(config.LISTEN, [
   { name: 'errata.v1.ModelRuntimeService', definition: ModelRuntimeServiceService, implementation },

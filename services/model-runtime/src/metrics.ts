@@ -8,6 +8,7 @@ export interface RuntimeMetrics {
   readonly generatedTokens: Counter;
   readonly targetSteps: Histogram;
   readonly targetSecondsPerEdit: Histogram;
+  readonly targetRequests: Histogram;
   readonly catchUpEntries: Histogram;
 }
 
@@ -45,6 +46,12 @@ export function createMetrics(registry: Registry): RuntimeMetrics {
       name: 'errata_model_target_seconds_per_edit',
       help: 'Time of a target search over its edits',
       buckets: [0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10],
+      registers,
+    }),
+    targetRequests: new Histogram({
+      name: 'errata_model_target_requests',
+      help: 'Requests that ran as one target search',
+      buckets: [1, 2, 4, 8, 16, 32, 64],
       registers,
     }),
     catchUpEntries: new Histogram({

@@ -13,6 +13,7 @@ import {
 import { createRegistry } from '@errata/telemetry';
 import { createEngine } from '@errata/tensor';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { defaultLimits } from './config.js';
 import { readCorpus } from './corpus.js';
 import { createMetrics } from './metrics.js';
 import { createService } from './service.js';
@@ -44,6 +45,7 @@ describe('model runtime over gRPC', () => {
       states: new StreamStates(model, log),
       queue: new WorkQueue(),
       metrics: createMetrics(createRegistry('test')),
+      limits: defaultLimits,
     });
     server = await serve('127.0.0.1:0', [
       { name: 'errata.v1.ModelRuntimeService', definition: ModelRuntimeServiceService, implementation },

@@ -1,4 +1,4 @@
-import { KeyFinder, resolveTargets } from '@errata/editor';
+import { KeyFinder } from '@errata/editor';
 import { type Model, perplexity, scoreContinuations } from '@errata/model';
 import type { ModelRuntimeServiceServer } from '@errata/rpc';
 import { encodeTensor, type ResolveTargetsResponse, serverStream, unary } from '@errata/rpc';
@@ -11,6 +11,7 @@ import { generationMethods } from './generation.js';
 import type { RuntimeMetrics } from './metrics.js';
 import { checkCount, checkLayer, parseConfig, parseEdits } from './requests.js';
 import type { StreamStates } from './stream-states.js';
+import { type SearchLimits, TargetSearches } from './target-searches.js';
 import type { WorkQueue } from './work-queue.js';
 
 /** Perplexities kept, by state; each is a few seconds of work. */
@@ -26,6 +27,7 @@ export interface ServiceParts {
   readonly states: StreamStates;
   readonly queue: WorkQueue;
   readonly metrics: RuntimeMetrics;
+  readonly limits: SearchLimits;
 }
 
 /** The methods of errata.v1.ModelRuntimeService. */
@@ -34,6 +36,7 @@ export function createService(parts: ServiceParts): ModelRuntimeServiceServer {
   const keyFinder = new KeyFinder(model);
   const perplexities = new Map<string, { perplexity: number; tokens: number }>();
   const engine = createEngineRunner(parts);
+  const searches = new TargetSearches(parts);
 
   return {
     info: unary(async () => ({
@@ -49,24 +52,7 @@ export function createService(parts: ServiceParts): ModelRuntimeServiceServer {
     })),
 
     resolveTargets: serverStream((request, context) =>
-      eventChannel<ResolveTargetsResponse>((emit) =>
-        engine.run('resolveTargets', context, async ({ pause, stateOf }) => {
-          const config = parseConfig(request.configJson, model);
-          const edits = parseEdits(request.edits);
-          const { deltas } = await stateOf(request.state);
-          const started = performance.now();
-          const { targets, figures } = await resolveTargets(model, edits, config, {
-            deltas,
-            pause,
-            onProgress: (progress) => emit({ event: { $case: 'progress', progress } }),
-          });
-          metrics.targetSecondsPerEdit.observe((performance.now() - started) / 1000 / edits.length);
-          for (const { steps } of figures) metrics.targetSteps.observe(steps);
-          const stats = figures.map((f, i) => ({ editId: request.edits[i].editId, ...f }));
-          const tensor = encodeTensor({ rows: model.config.hiddenSize, columns: edits.length, data: targets });
-          emit({ event: { $case: 'result', result: { targets: tensor, stats } } });
-        }),
-      ),
+      eventChannel<ResolveTargetsResponse>((emit) => searches.resolve(request, context, (event) => emit({ event }))),
     ),
 
     computeKeys: unary((request, context) =>

@@ -21,7 +21,7 @@ export class WorkQueue {
     return this.#waiting;
   }
 
-  /** Runs `work` when all earlier work has ended; not at all when `signal` has aborted by then. */
+  /** Runs `work` when all earlier work has ended. When `signal` aborts before that, it leaves the queue at once. */
   run<Result>(signal: AbortSignal, work: (turn: Turn) => Promise<Result>): Promise<Result> {
     return this.#begin(signal, [this.#work, this.#engine], work);
   }
@@ -36,9 +36,19 @@ export class WorkQueue {
     locks: readonly Lock[],
     work: (turn: Turn) => Promise<Result>,
   ): Promise<Result> {
+    const taken: Lock[] = [];
     this.#waiting++;
-    for (const lock of locks) await lock.take();
-    this.#waiting--;
+    try {
+      for (const lock of locks) {
+        await lock.take(signal);
+        taken.push(lock);
+      }
+    } catch (error) {
+      for (const lock of taken) lock.give();
+      throw error;
+    } finally {
+      this.#waiting--;
+    }
     try {
       signal.throwIfAborted();
       return await work({ pass: () => this.#engine.pass() });
@@ -53,9 +63,26 @@ class Lock {
   readonly #waiting: (() => void)[] = [];
   #taken = false;
 
-  async take(): Promise<void> {
-    if (this.#taken) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  /** @throws the signal's reason when it aborts while waiting */
+  async take(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted();
+    if (this.#taken) await this.#turn(signal);
     this.#taken = true;
+  }
+
+  #turn(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        this.#waiting.splice(this.#waiting.indexOf(enter), 1);
+        reject(signal?.reason);
+      };
+      const enter = (): void => {
+        signal?.removeEventListener('abort', leave);
+        resolve();
+      };
+      this.#waiting.push(enter);
+      signal?.addEventListener('abort', leave, { once: true });
+    });
   }
 
   /** To the longest waiting; it stays taken meanwhile, so that nobody gets in between. */

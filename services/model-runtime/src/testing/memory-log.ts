@@ -29,10 +29,14 @@ export class MemoryLog implements Pick<Store, 'getStream' | 'lineage' | 'readEnt
     [3, 1],
   ]);
 
-  constructor(private readonly model: Model) {}
+  /** @param streams ids of the streams it holds; each has changes of its own */
+  constructor(
+    private readonly model: Model,
+    private readonly streams: readonly string[] = ['str_a'],
+  ) {}
 
   async getStream(id: string): Promise<Stream> {
-    if (id !== 'str_a') throw new ErrataError('UNKNOWN_STREAM', `no stream ${id}`);
+    if (!this.streams.includes(id)) throw new ErrataError('UNKNOWN_STREAM', `no stream ${id}`);
     return { config: testConfig, modelId: this.model.id } as Stream;
   }
 
@@ -46,7 +50,7 @@ export class MemoryLog implements Pick<Store, 'getStream' | 'lineage' | 'readEnt
   async readEntries(streamId: string, layer: number, seqs: readonly number[]): Promise<StoredLogEntry[]> {
     this.reads += seqs.length;
     return seqs.map((seq) => {
-      const random = generator(100 * seq + layer);
+      const random = generator(100 * seq + layer + 1000 * this.streams.indexOf(streamId));
       const matrix = (rows: number): Matrix => ({
         rows,
         columns: 2,

@@ -114,9 +114,9 @@ async function search(
   throw new ErrataError('NOT_READY', 'the model runtime ended the target search early');
 }
 
-/** Whether the runtime refused what it was asked, such as a text longer than the model's context. */
+/** Whether the runtime refused what it was asked, such as a text longer than the model's context or its own memory. */
 function isRefusal(error: unknown): error is ErrataError {
-  return error instanceof ErrataError && error.code === 'INVALID_REQUEST';
+  return error instanceof ErrataError && (error.code === 'INVALID_REQUEST' || error.code === 'OUT_OF_MEMORY');
 }
 
 /** The edits that the runtime refuses when it is asked for each alone; one step of the search is enough to tell. */

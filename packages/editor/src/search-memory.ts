@@ -1,0 +1,99 @@
+import type { ModelConfig } from '@errata/model';
+import { logitPositions } from '@errata/model';
+import type { TargetRow } from './target-rows.js';
+
+const bytesPerValue = 4;
+/** Values of a token that one layer holds at once, in multiples of its widths: measured, the backward pass the most. */
+const hiddenCopies = 8;
+const intermediateCopies = 6;
+/** Arrays of attention scores that exist side by side in a layer. */
+const scoreCopies = 6;
+/** Arrays of logits side by side while losses are measured. */
+const logitCopies = 5;
+
+/** What the memory of a search depends on: sums over its rows, and the longest of them. */
+export interface SearchSize {
+  readonly rows: number;
+  readonly tokens: number;
+  /** Tokens from the lookup positions on. */
+  readonly suffixTokens: number;
+  readonly positions: number;
+  readonly longestRow: number;
+  readonly longestSuffix: number;
+  /** Most tokens before a lookup position, and most of those that rows of a context share. */
+  readonly longestPrefix: number;
+  readonly longestShared: number;
+}
+
+/** @param shared tokens of each row that its context's rows all begin with */
+export function sizeOf(rows: readonly TargetRow[], shared: readonly number[]): SearchSize {
+  const sum = (of: (row: TargetRow) => number): number => rows.reduce((total, row) => total + of(row), 0);
+  const most = (of: (row: TargetRow) => number): number => Math.max(0, ...rows.map(of));
+  return {
+    rows: rows.length,
+    tokens: sum(({ ids }) => ids.length),
+    suffixTokens: sum(({ ids, lookup }) => ids.length - lookup),
+    positions: sum(({ watched }) => watched.length),
+    longestRow: most(({ ids }) => ids.length),
+    longestSuffix: most(({ ids, lookup }) => ids.length - lookup),
+    longestPrefix: most(({ lookup }) => lookup),
+    longestShared: Math.max(0, ...shared),
+  };
+}
+
+/** Of two searches run as one. */
+export function joinSizes(a: SearchSize, b: SearchSize): SearchSize {
+  return {
+    rows: a.rows + b.rows,
+    tokens: a.tokens + b.tokens,
+    suffixTokens: a.suffixTokens + b.suffixTokens,
+    positions: a.positions + b.positions,
+    longestRow: Math.max(a.longestRow, b.longestRow),
+    longestSuffix: Math.max(a.longestSuffix, b.longestSuffix),
+    longestPrefix: Math.max(a.longestPrefix, b.longestPrefix),
+    longestShared: Math.max(a.longestShared, b.longestShared),
+  };
+}
+
+/**
+ * About the most bytes that a search holds at once beside the model's weights: while it is prepared (all tokens, a layer
+ * at a time) or while it runs (the suffixes, with the traces of all layers from `from` on).
+ */
+export function searchBytes(config: ModelConfig, size: SearchSize, from: number): number {
+  const { hiddenSize, intermediateSize, heads, keyValueHeads, headSize, vocabularySize, layers } = config;
+  const slots = (heads + 2 * keyValueHeads) * headSize;
+  const keysAndValues = 2 * keyValueHeads * headSize;
+  const above = layers - from;
+  const past = size.longestPrefix + size.longestShared;
+
+  const layer = (tokens: number, width: number, columns: number): number =>
+    tokens * (hiddenCopies * hiddenSize + intermediateCopies * intermediateSize + 3 * slots) +
+    size.rows * (2 * width * heads * headSize + columns * keysAndValues + scoreCopies * heads * width * columns);
+  // Rotations of every slot, masks, and the indices by which heads are gathered.
+  const layout = (tokens: number, width: number, columns: number): number =>
+    tokens * 2 * slots + size.rows * (columns * width * heads + 3 * width * heads);
+
+  const cache = above * size.rows * past * keysAndValues;
+  const anchors = size.positions * (config.logitCap === null ? hiddenSize : vocabularySize);
+  const kept = cache + anchors + 2 * size.suffixTokens * hiddenSize;
+
+  const allColumns = size.longestRow + size.longestShared;
+  const spread = layers * size.rows * size.longestShared * keysAndValues;
+  const preparing =
+    spread +
+    size.tokens * hiddenSize +
+    layer(size.tokens, size.longestRow, allColumns) +
+    layout(size.tokens, size.longestRow, allColumns);
+
+  const columns = past + size.longestSuffix;
+  const traced =
+    size.suffixTokens * (2 * hiddenSize + 2 * intermediateSize) +
+    size.rows *
+      (size.longestSuffix * heads * headSize + columns * keysAndValues + heads * size.longestSuffix * columns);
+  const measuring = logitCopies * Math.min(size.positions, logitPositions(config)) * vocabularySize;
+  const running =
+    above * traced +
+    layout(size.suffixTokens, size.longestSuffix, columns) +
+    Math.max(measuring, layer(size.suffixTokens, size.longestSuffix, columns));
+  return bytesPerValue * (kept + Math.max(preparing, running));
+}

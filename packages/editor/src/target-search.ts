@@ -1,0 +1,190 @@
+import type { EditorConfig } from '@errata/contracts';
+import {
+  backward,
+  type Deltas,
+  disposeTrace,
+  forwardTraced,
+  type Model,
+  type Pause,
+  pickRows,
+  scoped,
+  type Tensor,
+  type TracedRun,
+} from '@errata/model';
+import { createObjective, evaluateObjective, type Objective } from './objective.js';
+import { SearchState } from './search-state.js';
+import { disposeSuffixes, narrowSuffixes, type Suffixes } from './suffixes.js';
+
+/** Everything the loop carries. `objective` covers the watched positions of all rows of `suffixes`, in order. */
+export interface Search {
+  /** By the number that rows name their edit with. */
+  readonly states: readonly SearchState[];
+  suffixes: Suffixes;
+  objective: Objective | null;
+}
+
+export interface LoopOptions {
+  /** Changes of layers above the last edited one. */
+  readonly deltas?: Deltas;
+  readonly pause?: Pause;
+}
+
+/** Begins the search of edits whose rows have been prepared. @param configs of each edit, in the order of their rows */
+export async function startSearch(model: Model, suffixes: Suffixes, configs: readonly EditorConfig[]): Promise<Search> {
+  const bare = suffixes.rows.flatMap((row, r) => (row.bare ? [suffixes.layout.starts[r]] : []));
+  const initial = pickRows(model, suffixes.hidden, bare);
+  const values = (await initial.data()) as Float32Array;
+  initial.dispose();
+  const size = model.config.hiddenSize;
+  const states = configs.map((config, e) => new SearchState(values.slice(e * size, (e + 1) * size), config));
+  return { states, suffixes, objective: null };
+}
+
+export function disposeSearch(model: Model, search: Search): void {
+  disposeSuffixes(model, search.suffixes);
+  search.objective?.anchors.dispose();
+}
+
+/**
+ * Measures all edits and moves those that are not over.
+ * @param from the layer above the last edited one
+ * @returns whether any is left to be measured again
+ */
+export async function searchStep(model: Model, search: Search, from: number, options: LoopOptions): Promise<boolean> {
+  const { tf } = model.engine;
+  const { suffixes } = search;
+  const { layout, rows } = suffixes;
+  const moved = addDeltas(model, search);
+  let run: TracedRun | undefined;
+  try {
+    run = await forwardTraced(model, moved, layout, { from, past: suffixes.past, ...options });
+  } finally {
+    // With no layer above the last edited one, what goes in comes out.
+    if (run?.hidden !== moved) moved.dispose();
+  }
+  const owned: Tensor[] = [];
+  try {
+    const watched = rows.flatMap((row, r) => row.watched.map((w) => ({ ...w, row: r, edit: row.edit })));
+    const positions = watched.map((w) => layout.starts[w.row] + w.offset);
+    const hidden = pickRows(model, run.hidden, positions);
+    owned.push(hidden);
+    if (!search.objective) {
+      const created = await createObjective(
+        model,
+        hidden,
+        watched.map((w) => w.token),
+      );
+      search.objective = created.objective;
+      search.states.forEach((state, edit) => {
+        state.alreadyKnown = watched.every(
+          (w, i) => w.edit !== edit || !rows[w.row].bare || w.token === created.likeliest[i],
+        );
+      });
+    }
+    const { losses, gradient } = await evaluateObjective(
+      model,
+      search.objective,
+      hidden,
+      watched.map((w) => w.weight),
+    );
+    owned.push(gradient);
+    for (const [edit, { nll, kl }] of lossesByEdit(watched, losses)) {
+      const state = search.states[edit];
+      if (!state.over) state.measure(nll, kl);
+    }
+    if (search.states.every((state) => state.over)) return false;
+
+    const scattered = scatterRows(model, gradient, positions, layout.tokens);
+    owned.push(scattered);
+    const toHidden = await backward(model, scattered, layout, run, { from, ...options });
+    const atLookup = pickRows(model, toHidden, layout.starts);
+    if (toHidden !== scattered) toHidden.dispose();
+    const values = (await atLookup.data()) as Float32Array;
+    atLookup.dispose();
+    const owners = rows.map((row) => row.edit);
+    for (const [edit, slope] of sumByEdit(owners, values, model.config.hiddenSize)) {
+      const state = search.states[edit];
+      if (!state.over) state.advance(slope);
+    }
+    return search.states.some((state) => !state.over);
+  } finally {
+    tf.dispose(owned);
+    disposeTrace(model, run);
+  }
+}
+
+/** Takes the rows of edits that are over out of the batch; one at least must be left. */
+export function dropFinished(model: Model, search: Search): void {
+  const { rows } = search.suffixes;
+  const isOver = (edit: number): boolean => search.states[edit].over;
+  const keep = rows.flatMap((row, r) => (isOver(row.edit) ? [] : [r]));
+  if (keep.length === rows.length || !search.objective) return;
+  const positions: number[] = [];
+  let at = 0;
+  rows.forEach((row) => {
+    for (let i = 0; i < row.watched.length; i++, at++) if (!isOver(row.edit)) positions.push(at);
+  });
+  const { anchors, offsets } = search.objective;
+  search.objective = {
+    anchors: pickRows(model, anchors, positions),
+    offsets: Float64Array.from(positions, (position) => offsets[position]),
+  };
+  anchors.dispose();
+  search.suffixes = narrowSuffixes(model, search.suffixes, keep);
+}
+
+function lossesByEdit(
+  watched: readonly { readonly edit: number; readonly token: number | null; readonly weight: number }[],
+  losses: Float64Array,
+): Map<number, { nll: number; kl: number }> {
+  const sums = new Map<number, { nll: number; kl: number }>();
+  watched.forEach(({ edit, token, weight }, i) => {
+    const sum = sums.get(edit) ?? { nll: 0, kl: 0 };
+    if (token === null) sum.kl = Math.max(0, losses[i]);
+    else sum.nll += weight * losses[i];
+    sums.set(edit, sum);
+  });
+  return sums;
+}
+
+/** The suffixes' hidden states with each edit's δ added at its lookup positions. */
+function addDeltas(model: Model, { states, suffixes }: Search): Tensor {
+  const { tf } = model.engine;
+  const size = model.config.hiddenSize;
+  // Row 0 is zero and stands for tokens that are not lookup positions.
+  const deltas = new Float32Array((states.length + 1) * size);
+  states.forEach((state, edit) => {
+    deltas.set(state.delta, (edit + 1) * size);
+  });
+  const index = new Int32Array(suffixes.layout.tokens);
+  suffixes.rows.forEach((row, r) => {
+    index[suffixes.layout.starts[r]] = row.edit + 1;
+  });
+  return scoped(tf, (): Tensor => {
+    const added = tf.gather(tf.tensor2d(deltas, [states.length + 1, size]), tf.tensor1d(index, 'int32'));
+    return tf.add(suffixes.hidden, added);
+  });
+}
+
+/** [tokens, n] with the given rows at the given positions and zero elsewhere. */
+function scatterRows(model: Model, rows: Tensor, positions: readonly number[], tokens: number): Tensor {
+  const { tf } = model.engine;
+  const index = new Int32Array(tokens);
+  positions.forEach((position, i) => {
+    index[position] = i + 1;
+  });
+  return scoped(tf, (): Tensor => {
+    const padded = tf.concat([tf.zeros([1, rows.shape[1] as number]), rows], 0);
+    return tf.gather(padded, tf.tensor1d(index, 'int32'));
+  });
+}
+
+function sumByEdit(owners: readonly number[], values: Float32Array, size: number): Map<number, Float64Array> {
+  const sums = new Map<number, Float64Array>();
+  owners.forEach((edit, row) => {
+    const sum = sums.get(edit) ?? new Float64Array(size);
+    for (let i = 0; i < size; i++) sum[i] += values[row * size + i];
+    sums.set(edit, sum);
+  });
+  return sums;
+}
