@@ -16,6 +16,7 @@ import { enqueueRecords } from './enqueue.js';
 import { toStoreError } from './errors.js';
 import { evaluationRecords } from './evaluations.js';
 import { eventRecords } from './events.js';
+import { figureRecords } from './figures.js';
 import { garbageRecords } from './garbage.js';
 import { lineageRecords } from './lineage.js';
 import { logRecords } from './log.js';
@@ -107,6 +108,7 @@ export function createStore(options: StoreOptions): Store {
     ...corpusRecords(db),
     ...shardRecords(db),
     ...evaluationRecords(db),
+    ...figureRecords(db),
     ...healthRecords(db),
   });
 }

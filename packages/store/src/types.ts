@@ -138,6 +138,27 @@ export interface EditOutcome {
   readonly baseline?: Baseline;
 }
 
+/** What monitoring shows of a stream. */
+export interface StreamFigures {
+  readonly streamId: string;
+  readonly name: string;
+  readonly status: StreamStatus;
+  readonly head: number;
+  /** Edits that wait, and edits whose targets are found but that are not written yet. */
+  readonly queued: number;
+  readonly resolved: number;
+  /** Age of the edit that has waited longest; 0 when none waits. */
+  readonly oldestQueuedSeconds: number;
+  /** As measured after the newest batch up to the head that was measured. */
+  readonly drift: readonly LayerDrift[];
+}
+
+/** What monitoring shows of an evaluation. */
+export type EvaluationFigures = Pick<
+  Evaluation,
+  'rewriteAfter' | 'paraphraseAfter' | 'neighboursKept' | 'perplexityBefore' | 'perplexityAfter'
+>;
+
 /** A position of the lineage: the batches from the root to a seq, in order. */
 export type Lineage = readonly number[];
 
@@ -320,6 +341,16 @@ export interface Store extends SnapshotStore, GarbageStore {
   saveEvaluation(evaluation: Evaluation): Promise<void>;
   /** @throws UNKNOWN_EVALUATION */
   getEvaluation(streamId: string, evaluationId: string): Promise<Evaluation>;
+
+  // figures for monitoring
+  /** Of every stream, the newest first. */
+  streamFigures(): Promise<StreamFigures[]>;
+  /** The id of the newest finished evaluation, by stream id. */
+  newestEvaluations(): Promise<Map<string, string>>;
+  /** By id of the evaluation. */
+  evaluationFigures(evaluationIds: readonly string[]): Promise<Map<string, EvaluationFigures>>;
+  /** Bytes on disk, indexes included. */
+  storageBytes(): Promise<{ log: number; database: number }>;
 
   /** Whether the database answers and its schema is current. */
   ping(): Promise<void>;

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import type { RequestHandler } from 'express';
-import { type Registry, register } from 'prom-client';
+import { Counter, type Registry, register } from 'prom-client';
 
 /** Upper bounds in seconds: reads take milliseconds, a revocation waits for a batch of many seconds. */
 const durationBuckets = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
@@ -24,6 +24,33 @@ export function createHttpMetrics(): RequestHandler {
     // /metrics is a route of the table; the middleware would answer it itself.
     if (request.path.startsWith('/metrics')) next();
     else measure(request, response, next);
+  };
+}
+
+/** What the API counts beside its requests. */
+export interface GatewayMetrics {
+  readonly editsAccepted: Counter;
+  readonly logsVerified: Counter<'outcome'>;
+}
+
+/** @param registry one that has none of these yet */
+export function createGatewayMetrics(registry: Registry): GatewayMetrics {
+  const registers = [registry];
+  const logsVerified = new Counter({
+    name: 'errata_log_verifications_total',
+    help: 'Logs that were walked: whole (ok) or not (broken)',
+    labelNames: ['outcome'],
+    registers,
+  });
+  // There from the start: a counter that appears with its first failure has no increase to alert on.
+  for (const outcome of ['ok', 'broken']) logsVerified.inc({ outcome }, 0);
+  return {
+    editsAccepted: new Counter({
+      name: 'errata_edits_accepted_total',
+      help: 'Edits stored as queued or, where they repeat another, rejected',
+      registers,
+    }),
+    logsVerified,
   };
 }
 

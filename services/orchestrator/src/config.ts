@@ -19,6 +19,10 @@ const schema = z.object({
   SHARD_CHECK_INTERVAL_MS: z.coerce.number().int().min(50).default(1000),
   /** Where Prometheus scrapes this process. */
   METRICS_LISTEN: address.default('127.0.0.1:0'),
+  /** Where the Temporal SDK offers its own metrics; they are on the page of METRICS_LISTEN too. Port 0 picks a free one. */
+  TEMPORAL_METRICS_LISTEN: address.default('127.0.0.1:0'),
+  /** Streams that have metrics of their own, the newest; the others are added up as one. Bounds the series of this process. */
+  METRICS_STREAMS: z.coerce.number().int().min(0).max(10_000).default(200),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   /** How often streams whose wake-up was lost are looked for, in milliseconds. */
   SWEEP_INTERVAL_MS: z.coerce.number().int().min(100).default(15_000),

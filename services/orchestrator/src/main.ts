@@ -8,12 +8,16 @@ import { workflowSource } from './bundle.js';
 import { readConfig } from './config.js';
 import { covarianceRuns } from './covariance-runs.js';
 import { createMetrics } from './metrics.js';
+import { exportStreamMetrics } from './stream-metrics.js';
 import { startSweeps, taskQueue } from './sweep.js';
+import { temporalMetrics } from './temporal-metrics.js';
 
 const config = readConfig(process.env);
 const logger = createLogger('orchestrator', config.LOG_LEVEL);
 const registry = createRegistry('orchestrator');
+const sdkMetrics = await temporalMetrics(config.TEMPORAL_METRICS_LISTEN);
 Runtime.install({
+  telemetryOptions: { metrics: sdkMetrics.exporter },
   logger: new DefaultLogger('WARN', ({ level, message, meta }) =>
     logger[level === 'ERROR' ? 'error' : 'warn']({ ...meta, err: meta?.error }, message),
   ),
@@ -27,6 +31,7 @@ const client = new Client({ connection, namespace: config.TEMPORAL_NAMESPACE });
 const runtime = connectModelRuntime(config.MODEL_RUNTIME);
 const shards = config.SHARD_WORKERS.map(connectShardWorker);
 const metrics = createMetrics(registry);
+exportStreamMetrics(registry, { store, limit: config.METRICS_STREAMS });
 const fleet = watchFleet({
   workers: shards,
   intervalMs: config.SHARD_CHECK_INTERVAL_MS,
@@ -48,7 +53,10 @@ const worker = await Worker.create({
   maxConcurrentActivityTaskExecutions: 32,
   shutdownGraceTime: '5 seconds',
 });
-const metricsServer = await serveMetrics(config.METRICS_LISTEN, registry);
+const metricsServer = await serveMetrics(config.METRICS_LISTEN, registry, {
+  appendix: sdkMetrics.page,
+  healthy: () => worker.getState() === 'INITIALIZED' || worker.getState() === 'RUNNING',
+});
 const sweeps = startSweeps(store, client, logger, config.SWEEP_INTERVAL_MS);
 const running = worker.run();
 

@@ -1,12 +1,16 @@
-import { Gauge, Histogram, type Registry } from 'prom-client';
+import type { BatchSeconds } from '@errata/contracts';
+import type { ClaimedBatch } from '@errata/store';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
-/** Metrics of the pipeline; labels are bounded: stream names and layers, never edits. */
+/** Metrics of the pipeline. Labels are bounded: names of activities, steps and errors, never streams or edits. */
 export interface ActivityMetrics {
   readonly activitySeconds: Histogram<'activity' | 'outcome'>;
+  readonly activityFailures: Counter<'activity' | 'code'>;
   readonly layerSeconds: Histogram<'step'>;
+  readonly batchSeconds: Histogram<'kind' | 'phase'>;
+  readonly editsWritten: Counter<'kind'>;
+  readonly editsAsked: Counter<'outcome'>;
   readonly targetSteps: Histogram<never>;
-  readonly deltaNorm: Gauge<'stream' | 'layer'>;
-  readonly perplexity: Gauge<'stream'>;
   readonly workerUp: Gauge<'worker'>;
 }
 
@@ -21,6 +25,12 @@ export function createMetrics(registry: Registry): ActivityMetrics {
       buckets,
       registers,
     }),
+    activityFailures: new Counter({
+      name: 'errata_activity_failures_total',
+      help: 'Runs of an activity that failed, by code of the error',
+      labelNames: ['activity', 'code'],
+      registers,
+    }),
     layerSeconds: new Histogram({
       name: 'errata_layer_step_duration_seconds',
       help: 'Time of one layer of a batch, by step',
@@ -28,22 +38,29 @@ export function createMetrics(registry: Registry): ActivityMetrics {
       buckets,
       registers,
     }),
+    batchSeconds: new Histogram({
+      name: 'errata_batch_phase_duration_seconds',
+      help: 'Time of a committed batch, by phase; total runs from its claim to its commit',
+      labelNames: ['kind', 'phase'],
+      buckets,
+      registers,
+    }),
+    editsWritten: new Counter({
+      name: 'errata_edits_committed_total',
+      help: 'Edits of committed batches: written (apply) or taken out (revoke)',
+      labelNames: ['kind'],
+      registers,
+    }),
+    editsAsked: new Counter({
+      name: 'errata_edits_asked_total',
+      help: 'Edits asked of the model after their batch: answered with their target (verified) or not (missed)',
+      labelNames: ['outcome'],
+      registers,
+    }),
     targetSteps: new Histogram({
       name: 'errata_target_search_steps',
       help: 'Adam steps an edit took',
       buckets: [1, 2, 4, 8, 12, 16, 20, 25, 40],
-      registers,
-    }),
-    deltaNorm: new Gauge({
-      name: 'errata_drift_delta_norm',
-      help: 'Frobenius norm of W - W0 of an edited layer',
-      labelNames: ['stream', 'layer'],
-      registers,
-    }),
-    perplexity: new Gauge({
-      name: 'errata_drift_perplexity',
-      help: 'Perplexity on held-out text at the last evaluation',
-      labelNames: ['stream'],
       registers,
     }),
     workerUp: new Gauge({
@@ -53,4 +70,11 @@ export function createMetrics(registry: Registry): ActivityMetrics {
       registers,
     }),
   };
+}
+
+/** Counts a committed batch. A commit that is repeated because its answer was lost counts again. */
+export function observeBatch(metrics: ActivityMetrics, { kind, edits }: ClaimedBatch, seconds: BatchSeconds): void {
+  const phases = kind === 'apply' ? (['targets', 'keys', 'update', 'total'] as const) : (['update', 'total'] as const);
+  for (const phase of phases) metrics.batchSeconds.observe({ kind, phase }, seconds[phase]);
+  metrics.editsWritten.inc({ kind }, edits.length);
 }

@@ -14,10 +14,11 @@ import {
 import { z } from 'zod';
 import type { GatewayDeps } from '../deps.js';
 import { defineRoute, type Route } from '../http/route.js';
+import type { GatewayMetrics } from '../metrics.js';
 import { idempotencyOf, wakeQuietly } from './shared.js';
 
 /** Sending, reading and revoking edits. */
-export function editRoutes(deps: GatewayDeps): Route[] {
+export function editRoutes(deps: GatewayDeps, metrics: Pick<GatewayMetrics, 'editsAccepted'>): Route[] {
   return [
     defineRoute({
       method: 'POST',
@@ -47,7 +48,10 @@ export function editRoutes(deps: GatewayDeps): Route[] {
           body.edits,
           idempotencyOf(idempotencyKey, 'submitEdits', body),
         );
-        if (!stored.replayed) await wakeQuietly(deps, stream.id, log);
+        if (!stored.replayed) {
+          metrics.editsAccepted.inc(stored.edits.length);
+          await wakeQuietly(deps, stream.id, log);
+        }
         return {
           json: { edits: stored.edits.map(({ id, ordinal, status, reason }) => ({ id, ordinal, status, reason })) },
           ...(stored.replayed && { headers: { 'Idempotency-Replayed': 'true' } }),

@@ -1,5 +1,6 @@
 import type { GatewayDeps } from '../deps.js';
 import type { Route } from '../http/route.js';
+import { createGatewayMetrics } from '../metrics.js';
 import { completionRoutes } from './completions.js';
 import { controlRoutes } from './control.js';
 import { corpusRoutes } from './corpora.js';
@@ -11,14 +12,15 @@ import { verifyRoutes } from './verify.js';
 
 /** Every route of the API: the router and the OpenAPI document are both made from this table. */
 export function routeTable(deps: GatewayDeps): readonly Route[] {
+  const metrics = createGatewayMetrics(deps.registry);
   const table: Route[] = [
     ...streamRoutes(deps),
     ...corpusRoutes(deps),
-    ...editRoutes(deps),
+    ...editRoutes(deps, metrics),
     ...controlRoutes(deps),
     ...completionRoutes(deps),
     ...questionRoutes(deps),
-    ...verifyRoutes(deps),
+    ...verifyRoutes(deps, metrics),
     ...systemRoutes(deps, () => table),
   ];
   return table;

@@ -7,6 +7,7 @@ import {
 } from '@errata/contracts';
 import type { GatewayDeps } from '../deps.js';
 import { defineRoute, type Route } from '../http/route.js';
+import type { GatewayMetrics } from '../metrics.js';
 import { requirePrepared } from './questions.js';
 import { askShard } from './shared.js';
 
@@ -14,7 +15,7 @@ import { askShard } from './shared.js';
 const deepTimeoutMs = 300_000;
 
 /** Walking the log, and recomputing what it says. */
-export function verifyRoutes(deps: GatewayDeps): Route[] {
+export function verifyRoutes(deps: GatewayDeps, metrics: Pick<GatewayMetrics, 'logsVerified'>): Route[] {
   return [
     defineRoute({
       method: 'POST',
@@ -33,6 +34,7 @@ export function verifyRoutes(deps: GatewayDeps): Route[] {
         const stream = await deps.store.getStream(params.stream);
         const seq = stream.head;
         const { hash, entries, problems } = await deps.store.verifyLog(stream.id, seq);
+        metrics.logsVerified.inc({ outcome: problems.length === 0 ? 'ok' : 'broken' });
         const deep = body.deep ? await verifyDeep(deps, stream, signal) : null;
         return { json: { seq, hash, entries, ok: problems.length === 0, problems, deep } };
       },

@@ -1,6 +1,7 @@
-import { type Checkpoint, type HeadChange, headChange, type Stream } from '@errata/contracts';
+import { type Checkpoint, type HeadChange, headChange, type Stream, toErrataError } from '@errata/contracts';
 import type { ClaimedBatch } from '@errata/store';
 import type { BatchPlan, CovarianceActivities, CovarianceArgs, StreamActivities } from '@errata/workflows';
+import { observeBatch } from '../metrics.js';
 import type { Dependencies } from './context.js';
 import { addCovarianceSlice, finishCovariances, planCovariance, requestCovariances } from './covariance.js';
 import { guard } from './guard.js';
@@ -24,6 +25,7 @@ export function createActivities(dependencies: Dependencies): StreamActivities &
         return result;
       } catch (error) {
         end({ outcome: 'error' });
+        metrics.activityFailures.inc({ activity: name, code: toErrataError(error).code });
         throw error;
       }
     });
@@ -79,6 +81,7 @@ export function createActivities(dependencies: Dependencies): StreamActivities &
         const batch = await store.getClaimedBatch(streamId, seq);
         const total = (Date.now() - Date.parse(batch.createdAt)) / 1000;
         const change = await store.commitBatch(streamId, seq, { ...seconds, total });
+        observeBatch(metrics, batch, { ...seconds, total });
         return headChange(
           change.head,
           change.hash,

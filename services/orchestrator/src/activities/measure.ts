@@ -6,7 +6,7 @@ import { answerLength, continuation, generateBySize, says, shown } from './probe
 
 /** Asks the edited model for every edit of a committed batch; those it answers with their target become `verified`. */
 export async function verifyBatch(
-  { store, runtime }: Dependencies,
+  { store, runtime, metrics }: Dependencies,
   streamId: string,
   seq: number,
   signal: AbortSignal,
@@ -31,7 +31,10 @@ export async function verifyBatch(
         : { editId: edit.id, answer: answers[i], reason: 'written, but the model’s first choice is another answer' },
   );
   await store.updateEdits(streamId, outcomes);
-  return { verified: holds.filter(Boolean).length };
+  const verified = holds.filter(Boolean).length;
+  metrics.editsAsked.inc({ outcome: 'verified' }, verified);
+  metrics.editsAsked.inc({ outcome: 'missed' }, holds.length - verified);
+  return { verified };
 }
 
 /** Drift of every edited layer at a position. */
@@ -63,8 +66,6 @@ export async function measureDrift(
   const stream = await dependencies.store.getStream(streamId);
   const drift = await driftOf(dependencies, stream, seq, signal);
   await dependencies.store.saveBatchDrift(streamId, seq, drift);
-  for (const layer of drift)
-    dependencies.metrics.deltaNorm.set({ stream: stream.name, layer: String(layer.layer) }, layer.deltaNorm);
 }
 
 /** Re-measures all active edits of a stream, before (unedited) and after, and the perplexity on held-out text. */
@@ -133,7 +134,6 @@ export async function evaluate(
     edits: results,
   };
   await store.saveEvaluation(done);
-  dependencies.metrics.perplexity.set({ stream: stream.name }, perplexityAfter);
 }
 
 function rate(outcomes: readonly boolean[]): number | null {
