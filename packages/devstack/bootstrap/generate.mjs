@@ -28,6 +28,13 @@ const protobufs = (folder) => run(tool('buf'), ['generate', '--output', folder],
 const prismaClient = (schema) =>
   run(tool('prisma'), ['generate', '--schema', schema], { ...options, title: 'prisma generate' });
 
+/** What deploy/ is generated from is TypeScript of this workspace and needs nothing else that is generated. */
+async function deployment(...flags) {
+  await run(tool('tsc'), ['-b', inRepo('packages', 'deploy')], { ...options, title: 'tsc -b packages/deploy' });
+  const program = inRepo('packages', 'deploy', 'dist', 'generate.js');
+  return run(process.execPath, [program, ...flags], { ...options, title: 'the generation of deploy/' });
+}
+
 async function checked(title, work) {
   try {
     const problems = (await work()) ?? [];
@@ -62,6 +69,10 @@ async function checkAll() {
         const generated = path.join('packages', 'store', 'src', 'generated');
         return treeDifferences(generated, path.join(folder, generated));
       }),
+      await checked('generated dashboards and rules of deploy/ match packages/deploy', async () => {
+        const stale = await deployment('--check');
+        return stale.split('\n').filter((line) => line !== '');
+      }),
       await checked('Prisma schema matches prisma/migrations', async () => {
         await run(process.execPath, [inRepo('packages', 'store', 'tools', 'check-schema.mjs')], {
           ...options,
@@ -81,7 +92,8 @@ else {
   try {
     await protobufs(repoRoot);
     await prismaClient(inRepo('prisma', 'schema.prisma'));
-    console.error('generated packages/rpc/src/generated and packages/store/src/generated');
+    await deployment();
+    console.error('generated packages/rpc/src/generated, packages/store/src/generated and parts of deploy/');
   } catch (error) {
     console.error(describeFailure(error));
     process.exitCode = 1;

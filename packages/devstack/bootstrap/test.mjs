@@ -20,6 +20,7 @@ const defined = Object.fromEntries(
     MODEL_NAME: tools.modelName,
     ERRATA_TEMPORAL: tools.temporal,
     ERRATA_TEST_SERVER: tools.testServer,
+    ERRATA_PROMETHEUS: tools.prometheus,
     ...vulkan(tools.softwareVulkan, process.env),
   }).filter(([, value]) => value !== undefined),
 );

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createClient, type EditDraft, type ErrataClient } from '@errata/client';
 import type { Edit } from '@errata/contracts';
+import { dashboards } from '@errata/deploy';
+import { startPrometheus, type TestPrometheus } from '@errata/deploy/testing';
 import { type Stack, startStack } from '@errata/devstack';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { JobReport } from './report.js';
@@ -324,6 +326,38 @@ describe('a running stack', () => {
       await client.resume(stream.id);
       const [edit] = await client.waitForEdits(stream.id, submitted.edits);
       expect(edit.status).toBe('verified');
+    },
+    5 * minutes,
+  );
+
+  const prometheus = process.env.ERRATA_PROMETHEUS;
+  if (prometheus === undefined)
+    console.warn('no Prometheus: dashboards are not tested; put it on PATH, or run `npm run setup -- --test`');
+  test.skipIf(prometheus === undefined)(
+    'every expression of every dashboard has data in a Prometheus that scrapes the stack',
+    async () => {
+      const folder = mkdtempSync(join(dataDir, 'prometheus-'));
+      const scraper: TestPrometheus = await startPrometheus(prometheus ?? '', stack.metrics, folder);
+      try {
+        await until(async () => (await scraper.values('up{job="errata"} == 1')).length === 5);
+        const stream = await newStream();
+        const probes = { paraphrases: ['Quillfen Foods is based in'], neighbours: ['The head office of Airbus is in'] };
+        await client.waitForEdits(
+          stream.id,
+          (await client.submitEdits(stream.id, [{ ...fourTowns[0], ...probes }, fourTowns[1]])).edits,
+        );
+        await client.evaluate(stream.id);
+        // Two scrapes after the last of it.
+        await new Promise((resolve) => setTimeout(resolve, 2500));
+        const empty: string[] = [];
+        for (const { expr } of dashboards.flatMap(({ rows }) =>
+          rows.flatMap(({ panels }) => panels.flatMap((panel) => panel.queries)),
+        ))
+          if ((await scraper.values(expr)).length === 0) empty.push(expr);
+        expect(empty).toEqual([]);
+      } finally {
+        await scraper.stop();
+      }
     },
     5 * minutes,
   );

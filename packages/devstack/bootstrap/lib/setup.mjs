@@ -7,6 +7,7 @@ import { installed, installPnpm, installWorkspace, pnpmPresent } from './package
 import { cacheDir, setupDir } from './paths.mjs';
 import { wheelFile, wheels } from './pins.mjs';
 import { findProgram, killChildren } from './process.mjs';
+import { installPrometheus, wantsPrometheus } from './prometheus.mjs';
 import { createReporter } from './reporter.mjs';
 import { checkNode, checkPlatform, findCompiler, findPython, remedies } from './requirements.mjs';
 import { installSoftwareVulkan, wantsSoftwareVulkan } from './software-vulkan.mjs';
@@ -80,6 +81,7 @@ export async function ensureSetup({ testServer = false, reporter = createReporte
     build: !built(),
     native: wantsNative && !nativePresent(cache),
     vulkan: testServer && wantsSoftwareVulkan(cache, env),
+    prometheus: testServer && wantsPrometheus(cache, env),
   });
   const open = (work) => Object.values(work).some((part) => (Array.isArray(part) ? part.length > 0 : part));
 
@@ -102,7 +104,8 @@ async function perform({ cache, reporter, begun, work }) {
       native = false;
     }
   }
-  if (!(native || work.pnpm || work.install || work.build || work.vulkan || work.missing.length > 0)) return;
+  const tests = work.vulkan || work.prometheus;
+  if (!(native || work.pnpm || work.install || work.build || tests || work.missing.length > 0)) return;
 
   const packages = (async () => {
     if (work.pnpm) await installPnpm({ cache, reporter });
@@ -114,6 +117,7 @@ async function perform({ cache, reporter, begun, work }) {
     Promise.all([packages, library]).then(() => (native ? buildNative({ cache, compiler, reporter }) : undefined)),
     ...work.missing.map((name) => installSingle({ wheel: wheels[name], cache, python, reporter })),
     work.vulkan ? installSoftwareVulkan({ cache, reporter }) : undefined,
+    work.prometheus ? installPrometheus({ cache, reporter }) : undefined,
   ];
   try {
     await Promise.all(jobs);

@@ -10,6 +10,8 @@ export interface Tools {
   readonly temporal: string | undefined;
   /** The time-skipping Temporal test server. */
   readonly testServer: string | undefined;
+  /** Prometheus, with promtool beside it. */
+  readonly prometheus: string | undefined;
   /** Description of a Vulkan driver that computes on the CPU, beside its loader. */
   readonly softwareVulkan: string | undefined;
 }

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { cacheDir, repoRoot } from './paths.mjs';
 import { wheels } from './pins.mjs';
 import { findProgram } from './process.mjs';
+import { prometheus } from './prometheus.mjs';
 import { softwareVulkan } from './software-vulkan.mjs';
 import { wheelOutput } from './wheel.mjs';
 
@@ -21,6 +22,7 @@ export function locateTools(env = process.env) {
       : present(wheelOutput(cache, wheels.model)),
     temporal: env.ERRATA_TEMPORAL ?? findProgram('temporal', env) ?? present(wheelOutput(cache, wheels.temporal)),
     testServer: env.ERRATA_TEST_SERVER ?? present(wheelOutput(cache, wheels.testServer)),
+    prometheus: env.ERRATA_PROMETHEUS ?? present(prometheus(cache)) ?? findProgram('prometheus', env),
     softwareVulkan: env.ERRATA_TEST_VULKAN ?? present(softwareVulkan(cache)),
   };
 }

@@ -1,0 +1,99 @@
+import { type DashboardSpec, figure, graph, type PanelSpec, query } from '../panels.js';
+
+const perLayer = (title: string, question: string, unit: string, metric: string): PanelSpec =>
+  graph(title, question, unit, [
+    query(`max by (stream, layer) (${metric}{stream=~"$stream"})`, '{{stream}} layer {{layer}}'),
+  ]);
+const perStream = (title: string, question: string, unit: string, metric: string): PanelSpec =>
+  graph(title, question, unit, [query(`max by (stream) (${metric}{stream=~"$stream"})`, '{{stream}}')]);
+
+/** What have the edits done to the model? */
+export const streamDrift: DashboardSpec = {
+  name: 'stream-drift',
+  title: 'Errata / Stream drift',
+  description: 'What the edits of a stream have done to the model: measured after each batch, and at each evaluation',
+  byStream: true,
+  rows: [
+    {
+      title: 'Now',
+      panels: [
+        figure(
+          'Largest share of the bound',
+          'How far is the change from the most that it can be?',
+          'percentunit',
+          'max(errata_drift_bound_share{stream=~"$stream"})',
+        ),
+        figure(
+          'Perplexity over the base',
+          'How much worse is held-out text predicted?',
+          'percentunit',
+          'max(max by (stream) (errata_evaluation_perplexity{stream=~"$stream"}) / max by (stream) (errata_evaluation_base_perplexity{stream=~"$stream"}) - 1)',
+        ),
+        figure(
+          'Edits that hold',
+          'Which share of edits is answered, in the worst stream?',
+          'percentunit',
+          'min(errata_evaluation_rewrite_ratio{stream=~"$stream"})',
+        ),
+        figure(
+          'Neighbours kept',
+          'Which share of neighbours keeps its answer, in the worst stream?',
+          'percentunit',
+          'min(errata_evaluation_neighbour_ratio{stream=~"$stream"})',
+        ),
+      ],
+    },
+    {
+      title: 'The weights, after each batch',
+      panels: [
+        perLayer('Norm of the change', 'How far has a layer moved?', 'short', 'errata_drift_delta_norm'),
+        perLayer(
+          'Share of the bound',
+          'How much of the published bound is used?',
+          'percentunit',
+          'errata_drift_bound_share',
+        ),
+        perLayer('Spectral norm', 'Is one direction amplified?', 'short', 'errata_drift_spectral_norm'),
+        perLayer(
+          'Deviation on the anchor',
+          'How much changes on what must stay?',
+          'short',
+          'errata_drift_anchor_deviation',
+        ),
+      ],
+    },
+    {
+      title: 'Capacity of the key space',
+      panels: [
+        perLayer('Effective rank', 'How many directions carry the change?', 'short', 'errata_drift_effective_rank'),
+        perLayer('Columns recorded', 'How long is the history?', 'short', 'errata_drift_rank'),
+        perLayer(
+          'Information spent',
+          'How much of the key space is spent (nats)?',
+          'short',
+          'errata_drift_information_nats',
+        ),
+        perLayer('Condition number', 'Is arithmetic still safe?', 'short', 'errata_drift_condition_estimate'),
+        perLayer(
+          'Revocability of the newest batch',
+          'Can it be taken out without an inversion (least eigenvalue above 0.001)?',
+          'short',
+          'errata_drift_revocation_eigenvalue',
+        ),
+        perStream('Head', 'At which position was this measured?', 'short', 'errata_stream_head'),
+      ],
+    },
+    {
+      title: 'The model, at each evaluation',
+      panels: [
+        graph('Perplexity on held-out text', 'Does the model still speak?', 'short', [
+          query('max by (stream) (errata_evaluation_perplexity{stream=~"$stream"})', '{{stream}}'),
+          query('max by (stream) (errata_evaluation_base_perplexity{stream=~"$stream"})', '{{stream}} unedited'),
+        ]),
+        perStream('Edits that hold', 'Are earlier edits forgotten?', 'percentunit', 'errata_evaluation_rewrite_ratio'),
+        perStream('Paraphrases', 'Do edits generalise?', 'percentunit', 'errata_evaluation_paraphrase_ratio'),
+        perStream('Neighbours kept', 'Do edits spill over?', 'percentunit', 'errata_evaluation_neighbour_ratio'),
+      ],
+    },
+  ],
+};

@@ -1,0 +1,1 @@
+export { startPrometheus, type TestPrometheus } from './prometheus.js';
