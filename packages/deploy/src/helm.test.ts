@@ -1,0 +1,137 @@
+import { execFile } from 'node:child_process';
+import { accessSync, constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, describe, expect, test } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+import { repository } from './files.js';
+import { services, variablesOf } from './testing/variables.js';
+
+const run = promisify(execFile);
+const chart = fileURLToPath(new URL('deploy/helm/errata', repository));
+const kubernetes = '1.31.0';
+const scratch = mkdtempSync(join(tmpdir(), 'errata-helm-'));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+function onPath(name: string): string | undefined {
+  const candidates = (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, name));
+  return candidates.find((file) => {
+    try {
+      accessSync(file, constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+const helm = process.env.ERRATA_HELM ?? onPath('helm');
+const validator = process.env.ERRATA_KUBERNETES_VALIDATE ?? onPath('kubernetes-validate');
+if (helm === undefined)
+  console.warn('no helm: the chart is not rendered; put helm on PATH or name it in ERRATA_HELM (docs/developing.md)');
+
+interface Resource {
+  readonly kind: string;
+  readonly metadata: { readonly name: string };
+  readonly spec?: { readonly template?: { readonly spec: PodSpec }; readonly groups?: unknown[] };
+}
+interface PodSpec {
+  readonly automountServiceAccountToken: boolean;
+  readonly securityContext: { readonly runAsNonRoot: boolean };
+  readonly containers: readonly {
+    readonly args: readonly [string];
+    readonly env: readonly { readonly name: string; readonly value?: string; readonly valueFrom?: object }[];
+    readonly securityContext: object;
+    readonly resources: { readonly requests: object; readonly limits: object };
+    readonly startupProbe?: object;
+    readonly readinessProbe?: object;
+    readonly livenessProbe?: object;
+  }[];
+}
+
+const values = (name: string) => join(chart, 'ci', `${name}-values.yaml`);
+const render = async (name: string, ...flags: string[]) => {
+  const args = ['template', 'rel', chart, '--kube-version', kubernetes, '-f', values(name), ...flags];
+  return (await run(helm ?? '', args, { maxBuffer: 16 << 20 })).stdout;
+};
+const resources = (text: string) =>
+  parseAllDocuments(text).flatMap((document) => (document.toJS() as Resource | null) ?? []);
+
+describe.skipIf(helm === undefined).each(['small', 'full'])('the chart with %s values', (name) => {
+  test('is without faults to helm lint', async () => {
+    const { stdout } = await run(helm ?? '', [
+      'lint',
+      chart,
+      '--strict',
+      '--kube-version',
+      kubernetes,
+      '-f',
+      values(name),
+    ]);
+    expect(stdout).toContain('0 chart(s) failed');
+  });
+
+  test.skipIf(validator === undefined)('renders what Kubernetes takes (kubernetes-validate)', async () => {
+    const file = join(scratch, `${name}.yaml`);
+    writeFileSync(file, await render(name));
+    await run(validator ?? '', ['-k', kubernetes.replace(/\.\d+$/, ''), '--strict', '--quiet', file]);
+  });
+
+  test('every pod runs without privileges, on a read-only root, with resources and probes', async () => {
+    const pods = resources(await render(name)).flatMap(({ spec }) => spec?.template?.spec ?? []);
+    const started = pods.flatMap((pod) => pod.containers.map((container) => container.args[0]));
+    expect(started.sort()).toEqual([...services, 'migrate'].sort());
+    for (const { automountServiceAccountToken, securityContext, containers } of pods) {
+      expect(automountServiceAccountToken).toBe(false);
+      expect(securityContext.runAsNonRoot).toBe(true);
+      for (const container of containers) {
+        expect(container.securityContext).toEqual({
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'] },
+        });
+        expect(Object.keys(container.resources).sort()).toEqual(['limits', 'requests']);
+        if (container.args[0] !== 'migrate')
+          for (const probe of ['startupProbe', 'readinessProbe', 'livenessProbe'] as const)
+            expect(container[probe], `${container.args[0]} ${probe}`).toBeDefined();
+      }
+    }
+  });
+
+  test('services are given only variables that they read, and the database by reference', async () => {
+    const pods = resources(await render(name)).flatMap(({ spec }) => spec?.template?.spec ?? []);
+    for (const { args, env } of pods.flatMap((pod) => pod.containers)) {
+      const database = env.find((variable) => variable.name === 'DATABASE_URL');
+      expect(database?.valueFrom).toHaveProperty('secretKeyRef');
+      expect(database?.value).toBeUndefined();
+      if (args[0] === 'migrate') continue;
+      const known = variablesOf(args[0]);
+      expect(
+        env.map((variable) => variable.name).filter((one) => !known.has(one)),
+        args[0],
+      ).toEqual([]);
+    }
+  });
+});
+
+describe.skipIf(helm === undefined)('the chart', () => {
+  test('brings rules and dashboards to where a Prometheus Operator runs', async () => {
+    const rendered = resources(await render('full'));
+    const rule = rendered.find((resource) => resource.kind === 'PrometheusRule');
+    expect(rule?.spec?.groups?.length).toBeGreaterThan(3);
+    expect(rendered.filter((resource) => resource.kind === 'ConfigMap')).toHaveLength(5);
+    expect(rendered.filter((resource) => resource.kind === 'HorizontalPodAutoscaler')).toHaveLength(1);
+  });
+
+  test.each([
+    ['image.repository=', 'repository'],
+    ['temporal.address=http://x', 'address'],
+    ['shardWorker.replicas=0', 'replicas'],
+    ['shardWorker.memory=4Gi', 'memory'],
+    ['database.password=secret', 'password'],
+  ])('refuses %s, naming it', async (setting, named) => {
+    await expect(render('small', '--set', setting)).rejects.toThrow(named);
+  });
+});

@@ -1,0 +1,11 @@
+import { readFileSync } from 'node:fs';
+import { repository } from '../files.js';
+
+/** Services of the image, each with a configuration of its own. */
+export const services = ['gateway', 'orchestrator', 'model-runtime', 'shard-worker'] as const;
+
+/** Names of the environment variables that a service reads, out of the schema of its configuration. */
+export function variablesOf(service: string): Set<string> {
+  const text = readFileSync(new URL(`services/${service}/src/config.ts`, repository), 'utf8');
+  return new Set([...text.matchAll(/^ {2}([A-Z][A-Z0-9_]+):/gm)].map(([, name]) => name));
+}
