@@ -6,7 +6,7 @@ const healthTimeoutMs = 4000;
 
 async function migrateDatabase() {
   const { migrate } = await built('packages/store');
-  const databaseUrl = process.env.DATABASE_URL;
+  const { DATABASE_URL: databaseUrl } = process.env;
   if (!databaseUrl) throw new Error('DATABASE_URL is not set: postgres://user:password@host:port/database');
   const { applied } = await migrate(databaseUrl);
   console.log(JSON.stringify({ applied }));

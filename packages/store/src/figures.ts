@@ -90,7 +90,8 @@ export function figureRecords(
 
     async storageBytes() {
       const [row] = await db.prisma.$queryRaw<{ log: number; database: number }[]>`
-        SELECT pg_total_relation_size('log_entries')::float8 AS log, pg_database_size(current_database())::float8 AS database`;
+        SELECT sum(pg_total_relation_size(relid))::float8 AS log, pg_database_size(current_database())::float8 AS database
+        FROM pg_partition_tree('log_entries')`;
       return row;
     },
   };
