@@ -31,6 +31,7 @@ const edit = {
   column: 0,
   baseline: null,
   answer: 'Poseidonis',
+  mergedFrom: null,
   createdAt,
   updatedAt: createdAt,
 };

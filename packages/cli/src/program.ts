@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { apiAddress } from './api-address.js';
 import { addAsk } from './commands/ask.js';
 import { addBench } from './commands/bench.js';
+import { addBranches } from './commands/branches.js';
 import { addConformance } from './commands/conformance.js';
 import { addCorpora } from './commands/corpora.js';
 import { addDoctor } from './commands/doctor.js';
@@ -48,6 +49,7 @@ export function createProgram(io: ProgramIo): Command {
   addStreams(program, contextOf);
   addCorpora(program, contextOf);
   addHistory(program, contextOf);
+  addBranches(program, contextOf);
   addAsk(program, contextOf);
   addDoctor(program, contextOf);
   addBench(program, contextOf);

@@ -11,6 +11,7 @@ import {
   evaluationSchema,
   headChangeSchema,
   listBatchesResponseSchema,
+  listBranchesResponseSchema,
   listCheckpointsResponseSchema,
   listCorporaResponseSchema,
   listEditsResponseSchema,
@@ -128,6 +129,10 @@ export function createClient(options: ClientOptions): ErrataClient {
     listCheckpoints: async (stream, call) =>
       (await get(at(stream, '/checkpoints'), listCheckpointsResponseSchema, call)).checkpoints,
     rollback: (stream, to, call) => post(at(stream, '/rollback'), to, headChangeSchema, call),
+    createBranch: (stream, branch, call = {}) =>
+      transport.json({ ...keyed(call), path: at(stream, '/branches'), json: branch }, streamSchema),
+    listBranches: async (stream, call) =>
+      (await get(at(stream, '/branches'), listBranchesResponseSchema, call)).branches,
     pause: (stream, call) => postRepeatable(at(stream, '/pause'), undefined, streamSchema, call),
     resume: (stream, call) => postRepeatable(at(stream, '/resume'), undefined, streamSchema, call),
 

@@ -1,3 +1,4 @@
+export type { PositionRequest } from '@errata/contracts';
 export { type ClientOptions, createClient } from './client.js';
 export { toNdjson } from './ndjson.js';
 export type { CallOptions } from './transport.js';

@@ -5,6 +5,7 @@ import type {
   Checkpoint,
   Completion,
   Corpus,
+  CreateBranchRequest,
   CreateStreamRequest,
   chatCompletionRequestSchema,
   completionRequestSchema,
@@ -16,6 +17,7 @@ import type {
   HeadChange,
   ListEditsResponse,
   Model,
+  PositionRequest,
   Stream,
   StreamEvent,
   SubmitEditsResponse,
@@ -92,7 +94,10 @@ export interface ErrataClient {
 
   createCheckpoint(stream: string, name: string, options?: CallOptions): Promise<Checkpoint>;
   listCheckpoints(stream: string, options?: CallOptions): Promise<Checkpoint[]>;
-  rollback(stream: string, to: { checkpoint: string } | { seq: number }, options?: CallOptions): Promise<HeadChange>;
+  rollback(stream: string, to: PositionRequest, options?: CallOptions): Promise<HeadChange>;
+  /** A new stream that goes on from a position of another, the head when none is named. Nothing is copied. */
+  createBranch(stream: string, branch: CreateBranchRequest, options?: KeyedOptions): Promise<Stream>;
+  listBranches(stream: string, options?: CallOptions): Promise<Stream[]>;
   pause(stream: string, options?: CallOptions): Promise<Stream>;
   resume(stream: string, options?: CallOptions): Promise<Stream>;
 

@@ -50,6 +50,12 @@ const table = {
     title: 'The Idempotency-Key was used with another body',
   },
   CORPUS_IN_USE: { status: 409, grpc: 'FAILED_PRECONDITION', retryable: false, title: 'Streams name the corpus' },
+  MERGE_CONFLICT: {
+    status: 409,
+    grpc: 'FAILED_PRECONDITION',
+    retryable: false,
+    title: 'Both streams changed the same edits',
+  },
   NAME_TAKEN: { status: 409, grpc: 'ALREADY_EXISTS', retryable: false, title: 'The name is taken' },
   EDIT_NOT_REVOCABLE: {
     status: 409,

@@ -93,13 +93,6 @@ export const listCheckpointsResponseSchema = z
   .object({ checkpoints: z.array(checkpointSchema) })
   .meta({ id: 'ListCheckpointsResponse' });
 
-export const rollbackRequestSchema = z
-  .strictObject({ checkpoint: checkpointNameSchema.optional(), seq: z.int().min(0).optional() })
-  .refine((r) => (r.checkpoint === undefined) !== (r.seq === undefined), {
-    message: 'give either "checkpoint" or "seq"',
-  })
-  .meta({ id: 'RollbackRequest' });
-
 export const driftResponseSchema = z
   .object({ seq: z.int(), layers: z.array(layerDriftSchema) })
   .meta({ id: 'DriftResponse' });

@@ -6,3 +6,4 @@ export * from './errors.js';
 export * from './exports.js';
 export * from './http.js';
 export * from './ids.js';
+export * from './time-travel.js';

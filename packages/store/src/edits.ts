@@ -1,7 +1,7 @@
-import { type EditStatus, ErrataError } from '@errata/contracts';
+import { type Edit, type EditStatus, ErrataError } from '@errata/contracts';
 import { activeCondition, partsFor } from './batch-records.js';
 import type { Database, Transaction } from './database.js';
-import { type Edit as EditRow, Prisma } from './generated/client.js';
+import { type Edit as EditRow, Prisma, type Stream } from './generated/client.js';
 import { type Inheritance, inheritanceOf, inheritedEdits, inheritedStatuses } from './inherited.js';
 import { lockStream, unknownStream } from './locks.js';
 import { toEdit } from './rows.js';
@@ -102,6 +102,18 @@ export function unknownEdit(streamId: string, editId: string): ErrataError {
   return new ErrataError('UNKNOWN_EDIT', `stream ${streamId} has no edit ${JSON.stringify(editId.slice(0, 100))}`);
 }
 
+/** Edits whose columns are in the weights at a position, by ordinal. @throws ErrataError UNKNOWN_POSITION */
+export async function activeAt(tx: Transaction, stream: Stream, seq: number): Promise<Edit[]> {
+  const lineage = await partsFor(tx, stream.id, seq);
+  const ids = await tx.$queryRaw<{ ids: string[] | null }[]>(
+    Prisma.sql`SELECT array_agg(e.id) AS ids FROM edits e WHERE ${activeCondition(lineage)}`,
+  );
+  const rows = await tx.edit.findMany({ where: { id: { in: ids[0]?.ids ?? [] } }, orderBy: { ordinal: 'asc' } });
+  const inheritance = await inheritanceOf(tx, { ...stream, head: seq });
+  const statuses = inheritance && (await inheritedStatuses(tx, inheritance));
+  return rows.map((row) => toEdit({ ...row, ...statuses?.get(row.id) }));
+}
+
 export function editRecords(db: Database): Pick<Store, 'listEdits' | 'getEdit' | 'activeEdits' | 'updateEdits'> {
   return {
     async listEdits(streamId, { status, after = 0, limit = DEFAULT_PAGE } = {}) {
@@ -134,18 +146,7 @@ export function editRecords(db: Database): Pick<Store, 'listEdits' | 'getEdit' |
     async activeEdits(streamId, seq) {
       const stream = await db.prisma.stream.findUnique({ where: { id: streamId } });
       if (!stream) throw unknownStream(streamId);
-      const at = seq ?? stream.head;
-      const lineage = await partsFor(db.prisma, streamId, at);
-      const ids = await db.prisma.$queryRaw<{ ids: string[] | null }[]>(
-        Prisma.sql`SELECT array_agg(e.id) AS ids FROM edits e WHERE ${activeCondition(lineage)}`,
-      );
-      const rows = await db.prisma.edit.findMany({
-        where: { id: { in: ids[0]?.ids ?? [] } },
-        orderBy: { ordinal: 'asc' },
-      });
-      const inheritance = await inheritanceOf(db.prisma, { ...stream, head: at });
-      const statuses = inheritance && (await inheritedStatuses(db.prisma, inheritance));
-      return rows.map((row) => toEdit({ ...row, ...statuses?.get(row.id) }));
+      return activeAt(db.prisma, stream, seq ?? stream.head);
     },
 
     async updateEdits(streamId, outcomes) {

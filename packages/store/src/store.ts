@@ -7,6 +7,7 @@ import { chunkStore } from './chunks.js';
 import { claimRecords } from './claim.js';
 import { claimRevokeRecords } from './claim-revoke.js';
 import { commitRecords } from './commit.js';
+import { compareRecords } from './compare.js';
 import { corpusRecords } from './corpora.js';
 import { covariancePartialRecords } from './covariance-partials.js';
 import { covarianceRecords } from './covariances.js';
@@ -20,6 +21,7 @@ import { figureRecords } from './figures.js';
 import { garbageRecords } from './garbage.js';
 import { lineageRecords } from './lineage.js';
 import { logRecords } from './log.js';
+import { mergeRecords } from './merges.js';
 import { APPLIED, pendingMigrations, readMigrations } from './migrate.js';
 import { modelRecords } from './models.js';
 import { positionRecords } from './positions.js';
@@ -81,12 +83,15 @@ export function createStore(options: StoreOptions): Store {
   const bodies = chunkBodies(db, objects);
   const covariances = covarianceRecords(db);
   const streams = streamRecords(db);
+  const edits = editRecords(db);
   return guarded({
     ...modelRecords(db),
     ...streams,
     ...branchRecords(db, streams),
     ...enqueueRecords(db),
-    ...editRecords(db),
+    ...edits,
+    ...compareRecords(db, edits),
+    ...mergeRecords(db),
     ...claimRecords(db),
     ...claimRevokeRecords(db),
     ...batchRecords(db),

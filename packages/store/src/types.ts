@@ -15,10 +15,14 @@ import type {
   Model,
   Stream,
   StreamEvent,
+  StreamPosition,
   StreamStatus,
 } from '@errata/contracts';
 import type { GarbageStore } from './garbage-types.js';
 import type { SnapshotStore } from './snapshot-types.js';
+import type { MergeOptions, MergePlan } from './merge-plan.js';
+
+export type { MergeOptions, MergePlan } from './merge-plan.js';
 
 /** Column-major little-endian fp32 matrix, as in errata.v1.Tensor. */
 export interface Matrix {
@@ -101,6 +105,30 @@ export type PositionTarget =
   | { readonly checkpoint: string }
   | { readonly at: string }
   | { readonly beforeEdit: string };
+
+/** A position of a stream. */
+export interface PositionRef {
+  readonly streamId: string;
+  readonly seq: number;
+}
+
+/** Edits in the weights at the second of two positions against those at the first. */
+export interface EditDiff {
+  readonly added: readonly Edit[];
+  readonly removed: readonly Edit[];
+  /** The same subject and prompt, another target or importance. */
+  readonly changed: readonly { readonly from: Edit; readonly to: Edit }[];
+  readonly kept: number;
+}
+
+/** What a merge did or would do. */
+export interface Merge extends MergePlan {
+  readonly from: StreamPosition;
+  readonly to: StreamPosition;
+  readonly common: StreamPosition | null;
+  /** The new edits; none in a dry run. */
+  readonly queued: readonly Edit[];
+}
 
 export interface CovarianceInfo {
   readonly id: string;
@@ -289,6 +317,17 @@ export interface Store extends SnapshotStore, GarbageStore {
    * @throws UNKNOWN_STREAM, UNKNOWN_POSITION, NAME_TAKEN. With an idempotency key, the same key and body yield the same branch.
    */
   createBranch(streamId: string, branch: NewBranch, idempotency?: Idempotency): Promise<Stream>;
+  /** The last position that both build on, named as the first's; null for streams without a common history. @throws UNKNOWN_STREAM, UNKNOWN_POSITION */
+  commonPosition(from: PositionRef, to: PositionRef): Promise<StreamPosition | null>;
+  /** How the edits in the weights at two positions differ. @throws UNKNOWN_STREAM, UNKNOWN_POSITION */
+  diffEdits(from: PositionRef, to: PositionRef): Promise<EditDiff>;
+  /**
+   * Queues the edits of another stream here again, each with the name of its source, in the order of their columns. What is
+   * here already is left out: a repeated merge adds nothing. Answers what was done or, with `dryRun`, what would be; the
+   * revocations are the caller's to make.
+   * @throws MERGE_CONFLICT unless a strategy is given, INVALID_REQUEST other models, UNKNOWN_STREAM
+   */
+  mergeStream(streamId: string, fromId: string, options: MergeOptions & { dryRun: boolean }): Promise<Merge>;
   /** Branches that left a stream directly, oldest first. @throws UNKNOWN_STREAM */
   listBranches(streamId: string): Promise<Stream[]>;
   /** Idempotent for the same name and position. @throws NAME_TAKEN */

@@ -9,6 +9,7 @@ export type GatewayStore = Pick<
   Store,
   | 'activeEdits'
   | 'addCorpus'
+  | 'createBranch'
   | 'createEvaluation'
   | 'createStream'
   | 'deleteCorpus'
@@ -21,6 +22,7 @@ export type GatewayStore = Pick<
   | 'getStream'
   | 'hashAt'
   | 'listBatches'
+  | 'listBranches'
   | 'listCheckpoints'
   | 'listCorpora'
   | 'listEdits'
@@ -29,6 +31,7 @@ export type GatewayStore = Pick<
   | 'listStreams'
   | 'ping'
   | 'registerModel'
+  | 'resolvePosition'
   | 'saveEvaluation'
   | 'verifyLog'
 >;

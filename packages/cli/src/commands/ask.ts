@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { type CliContext, type ContextOf, findStream, streamOption } from '../context.js';
 import { wholeNumber } from './edits.js';
-import { positionOf } from './history.js';
+import { positionOf } from './position.js';
 
 interface AnswerOptions {
   readonly stream?: string;

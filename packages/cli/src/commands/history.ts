@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
 import { type ContextOf, findStream, streamOption } from '../context.js';
+import { UsageError } from '../failure.js';
 import { checkpointsTable, textTable } from '../tables.js';
+import { addPositionOptions, type PositionOptions, positionFrom } from './position.js';
 
 /** `errata checkpoint`, `errata rollback`, `errata verify`. */
 export function addHistory(program: Command, contextOf: ContextOf): void {
@@ -27,21 +29,29 @@ export function addHistory(program: Command, contextOf: ContextOf): void {
       );
     });
 
-  program
-    .command('rollback')
-    .description('move the head to a checkpoint or a position; nothing is deleted')
-    .argument('<to>', 'name of a checkpoint, or a position (0 is the unedited model)')
-    .option(...streamOption)
-    .addHelpText('after', '\nExample:\n  errata rollback before-release')
-    .action(async (to: string, options: { stream?: string }, command: Command) => {
+  addPositionOptions(
+    program
+      .command('rollback')
+      .description('move the head to a position, a checkpoint, a time, or before an edit; nothing is deleted')
+      .argument('[to]', 'name of a checkpoint, or a position (0 is the unedited model)')
+      .option(...streamOption),
+    '--to-seq',
+  )
+    .addHelpText('after', '\nExamples:\n  errata rollback before-release\n  errata rollback --at 1h')
+    .action(async (to: string | undefined, options: PositionOptions & { stream?: string }, command: Command) => {
+      const position = positionFrom(to, options);
+      if (position === null)
+        throw new UsageError(
+          'say where to: a checkpoint, --to-seq, --at or --before; "errata log" shows the positions',
+        );
       const context = contextOf(command);
       const client = await context.client();
       const stream = await findStream(context, client, options.stream);
-      const change = await client.rollback(stream.id, positionOf(to), context);
+      const change = await client.rollback(stream.id, position, context);
       context.result(
         change,
         () =>
-          `The head is now ${change.head}, log ${change.hash.slice(0, 16)}; ${change.changed} ${change.changed === 1 ? 'edit' : 'edits'} changed state.`,
+          `The head is now ${change.head}, log ${change.hash.slice(0, 16)}; ${change.changed} ${change.changed === 1 ? 'edit' : 'edits'} changed state. Forward again with: errata rollback ${stream.head}`,
       );
     });
 
@@ -79,9 +89,4 @@ export function addHistory(program: Command, contextOf: ContextOf): void {
         ].join('\n'),
       );
     });
-}
-
-/** A number is a position, anything else the name of a checkpoint. */
-export function positionOf(text: string): { seq: number } | { checkpoint: string } {
-  return /^\d{1,15}$/.test(text) ? { seq: Number(text) } : { checkpoint: text };
 }

@@ -8,7 +8,7 @@ import {
 } from '@errata/contracts';
 import type { GatewayDeps } from '../deps.js';
 import { defineRoute, type Route } from '../http/route.js';
-import { positionOf } from './shared.js';
+import { targetOf } from './shared.js';
 
 /** Checkpoints, rollback, pause and resume: all through the stream's workflow, so that they never race a batch. */
 export function controlRoutes(deps: GatewayDeps): Route[] {
@@ -48,16 +48,24 @@ export function controlRoutes(deps: GatewayDeps): Route[] {
       path: '/v1/streams/{stream}/rollback',
       operationId: 'rollback',
       tag: 'Time travel',
-      summary: 'Move the head to a checkpoint or a position',
-      description: 'Nothing is deleted: the steps left behind stay in the log, off the head’s lineage.',
+      summary: 'Move the head to a position, a checkpoint, a time, or before an edit',
+      description:
+        'Nothing is deleted: the steps left behind stay in the log, off the head’s lineage, and their seq brings the head forward again. A time means where the head was then, whatever happened since.',
       status: 200,
-      errors: ['UNKNOWN_STREAM', 'UNKNOWN_CHECKPOINT', 'UNKNOWN_POSITION', 'NOT_READY'],
+      errors: [
+        'UNKNOWN_STREAM',
+        'UNKNOWN_CHECKPOINT',
+        'UNKNOWN_POSITION',
+        'UNKNOWN_EDIT',
+        'EDIT_NOT_ON_LINEAGE',
+        'NOT_READY',
+      ],
       curl: `-H 'content-type: application/json' -d '{"checkpoint": "before-release"}'`,
       body: rollbackRequestSchema,
       reply: headChangeSchema,
       handler: async ({ params, body, signal }) => {
         const stream = await deps.store.getStream(params.stream);
-        const seq = await positionOf(deps, stream, body.checkpoint ?? body.seq);
+        const { seq } = await deps.store.resolvePosition(stream.id, targetOf(body));
         return { json: await deps.workflows.rollback(stream.id, seq, signal) };
       },
     }),

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { ErrataError, type Stream } from '@errata/contracts';
+import { ErrataError, type PositionRequest, type Stream } from '@errata/contracts';
 import type { Placement } from '@errata/rpc';
-import type { Idempotency } from '@errata/store';
+import type { Idempotency, PositionTarget } from '@errata/store';
 import type { GatewayDeps, Log, ShardReader } from '../deps.js';
 
 /**
@@ -53,6 +53,15 @@ export async function askShard<Result>(
 
 function holders({ owner, peers }: Placement<ShardReader>): string {
   return [owner.address, ...peers].join();
+}
+
+/** What a request names a position by. @throws INVALID_REQUEST when by nothing */
+export function targetOf({ seq, checkpoint, at, before }: PositionRequest): PositionTarget {
+  if (seq !== undefined) return { seq };
+  if (checkpoint !== undefined) return { checkpoint };
+  if (at !== undefined) return { at };
+  if (before !== undefined) return { beforeEdit: before };
+  throw new ErrataError('INVALID_REQUEST', 'no position is named: give one of "seq", "checkpoint", "at" and "before"');
 }
 
 /** The position that a request means: a seq of the log, a checkpoint's, or the head. */

@@ -1,6 +1,7 @@
 import type { GatewayDeps } from '../deps.js';
 import type { Route } from '../http/route.js';
 import { createGatewayMetrics } from '../metrics.js';
+import { branchRoutes } from './branches.js';
 import { completionRoutes } from './completions.js';
 import { controlRoutes } from './control.js';
 import { corpusRoutes } from './corpora.js';
@@ -18,6 +19,7 @@ export function routeTable(deps: GatewayDeps): readonly Route[] {
     ...corpusRoutes(deps),
     ...editRoutes(deps, metrics),
     ...controlRoutes(deps),
+    ...branchRoutes(deps),
     ...completionRoutes(deps),
     ...questionRoutes(deps),
     ...verifyRoutes(deps, metrics),

@@ -1,0 +1,87 @@
+import type { Stream, StreamEvent } from '@errata/contracts';
+import type { Command } from 'commander';
+import { type ContextOf, findStream, streamOption } from '../context.js';
+import { streamsTable, textTable } from '../tables.js';
+import { addPositionOptions, type PositionOptions, positionFrom } from './position.js';
+
+/** `errata branch`, `errata log`. */
+export function addBranches(program: Command, contextOf: ContextOf): void {
+  addPositionOptions(
+    program
+      .command('branch')
+      .description('make a stream that goes on from a position of another; without a name, list the branches')
+      .argument('[name]', 'name of the new stream')
+      .option(...streamOption),
+    '--seq',
+  )
+    .addHelpText('after', '\nExamples:\n  errata branch trial --stream facts\n  errata branch yesterday --at 1d')
+    .action(async (name: string | undefined, options: PositionOptions & { stream?: string }, command: Command) => {
+      const context = contextOf(command);
+      const client = await context.client();
+      const origin = await findStream(context, client, options.stream);
+      const position = positionFrom(undefined, options);
+      if (name === undefined && position === null) {
+        const branches = await client.listBranches(origin.id, context);
+        context.result({ branches }, () =>
+          branches.length === 0
+            ? `${origin.name} has no branches. Make one with: errata branch NAME`
+            : streamsTable(branches),
+        );
+        return;
+      }
+      const stream = await client.createBranch(
+        origin.id,
+        { ...position, ...(name !== undefined && { name }) },
+        context,
+      );
+      context.result(
+        { stream },
+        () => `${stream.name} (${stream.id}) goes on from position ${stream.head} of ${origin.name}.`,
+      );
+    });
+
+  program
+    .command('log')
+    .description('where the head has been: steps, rollbacks, checkpoints, branches and merges, oldest first')
+    .option(...streamOption)
+    .addHelpText('after', '\nExample:\n  errata log --stream facts')
+    .action(async (options: { stream?: string }, command: Command) => {
+      const context = contextOf(command);
+      const client = await context.client();
+      const stream = await findStream(context, client, options.stream);
+      const events = await client.listEvents(stream.id, context);
+      context.result({ head: stream.head, events }, () => timeline(stream, events));
+    });
+}
+
+function timeline(stream: Stream, events: readonly StreamEvent[]): string {
+  const rows = events.map(({ at, kind, seq, detail }) => [at, kind, seq, described(kind, detail)]);
+  return `${textTable(['time', 'event', 'seq', 'what'], rows)}\nThe head is ${stream.head}.`;
+}
+
+/** What a person wants to know of an event, out of its detail. */
+function described(kind: StreamEvent['kind'], detail: StreamEvent['detail']): string {
+  const text = (field: string) => String(detail[field] ?? '');
+  switch (kind) {
+    case 'batch':
+      return `${text('edits')} written`;
+    case 'revoke':
+      return detail.supersededBy === undefined
+        ? `${text('edits')} revoked`
+        : `${text('edits')} superseded by ${text('supersededBy')}`;
+    case 'rollback':
+      return `from ${text('from')}, ${text('edits')} edits changed state`;
+    case 'checkpoint':
+    case 'created':
+      return text('name');
+    case 'branch':
+      return `${text('name')} left here`;
+    case 'merge':
+      return `${text('edits')} edits of ${text('name')} queued`;
+    case 'paused':
+    case 'resumed':
+    case 'prepared':
+    case 'failed':
+      return text('detail');
+  }
+}
