@@ -5,6 +5,7 @@ import { apiAddress } from './api-address.js';
 import { addAsk } from './commands/ask.js';
 import { addBench } from './commands/bench.js';
 import { addBranches } from './commands/branches.js';
+import { addCompare } from './commands/compare.js';
 import { addConformance } from './commands/conformance.js';
 import { addCorpora } from './commands/corpora.js';
 import { addDoctor } from './commands/doctor.js';
@@ -50,6 +51,7 @@ export function createProgram(io: ProgramIo): Command {
   addCorpora(program, contextOf);
   addHistory(program, contextOf);
   addBranches(program, contextOf);
+  addCompare(program, contextOf);
   addAsk(program, contextOf);
   addDoctor(program, contextOf);
   addBench(program, contextOf);

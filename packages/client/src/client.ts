@@ -6,6 +6,7 @@ import {
   completionSchema,
   corpusSchema,
   deleteCorpusResponseSchema,
+  diffSchema,
   driftResponseSchema,
   editSchema,
   evaluationSchema,
@@ -18,6 +19,7 @@ import {
   listEventsResponseSchema,
   listModelsResponseSchema,
   listStreamsResponseSchema,
+  mergeResponseSchema,
   streamSchema,
   submitEditsResponseSchema,
   verifyLogResponseSchema,
@@ -133,6 +135,8 @@ export function createClient(options: ClientOptions): ErrataClient {
       transport.json({ ...keyed(call), path: at(stream, '/branches'), json: branch }, streamSchema),
     listBranches: async (stream, call) =>
       (await get(at(stream, '/branches'), listBranchesResponseSchema, call)).branches,
+    diff: (stream, { signal, ...query } = {}) => get(at(stream, '/diff'), diffSchema, { signal }, query),
+    merge: (stream, request, call) => postRepeatable(at(stream, '/merges'), request, mergeResponseSchema, call),
     pause: (stream, call) => postRepeatable(at(stream, '/pause'), undefined, streamSchema, call),
     resume: (stream, call) => postRepeatable(at(stream, '/resume'), undefined, streamSchema, call),
 

@@ -10,6 +10,7 @@ export type {
   EditProgress,
   ErrataClient,
   KeyedOptions,
+  MergeDraft,
   WaitOptions,
 } from './types.js';
 export { isSettled } from './wait.js';

@@ -9,6 +9,7 @@ import type {
   CreateStreamRequest,
   chatCompletionRequestSchema,
   completionRequestSchema,
+  Diff,
   driftResponseSchema,
   Edit,
   EditStatus,
@@ -16,7 +17,9 @@ import type {
   editInputSchema,
   HeadChange,
   ListEditsResponse,
+  MergeResponse,
   Model,
+  mergeRequestSchema,
   PositionRequest,
   Stream,
   StreamEvent,
@@ -31,6 +34,8 @@ export type EditDraft = (typeof editInputSchema)['_input'];
 export type CompletionRequest = Omit<(typeof completionRequestSchema)['_input'], 'stream'>;
 /** A conversation to answer in, and how. */
 export type ChatRequest = Omit<(typeof chatCompletionRequestSchema)['_input'], 'stream'>;
+/** What is merged, and how; fields with defaults may be left out. */
+export type MergeDraft = (typeof mergeRequestSchema)['_input'];
 export type DriftResponse = (typeof driftResponseSchema)['_output'];
 
 export interface KeyedOptions extends CallOptions {
@@ -98,6 +103,10 @@ export interface ErrataClient {
   /** A new stream that goes on from a position of another, the head when none is named. Nothing is copied. */
   createBranch(stream: string, branch: CreateBranchRequest, options?: KeyedOptions): Promise<Stream>;
   listBranches(stream: string, options?: CallOptions): Promise<Stream[]>;
+  /** How the head of a stream, or `seq`, differs from the head of another, or `withSeq`. */
+  diff(stream: string, options?: CallOptions & { with?: string; seq?: number; withSeq?: number }): Promise<Diff>;
+  /** Queues the edits of another stream here again. @throws MERGE_CONFLICT with what conflicts as its details */
+  merge(stream: string, request: MergeDraft, options?: CallOptions): Promise<MergeResponse>;
   pause(stream: string, options?: CallOptions): Promise<Stream>;
   resume(stream: string, options?: CallOptions): Promise<Stream>;
 

@@ -7,6 +7,7 @@ export {
   USUAL_BATCH,
 } from './cost-model.js';
 export { createState } from './create-state.js';
+export { changeNorm, type SignedFactors } from './distance.js';
 export { RlsError, type RlsErrorCode } from './errors.js';
 export { type RlsFixture, runFixture } from './fixture.js';
 export {

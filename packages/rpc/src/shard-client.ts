@@ -5,6 +5,8 @@ import {
   type ApplyRequest,
   type ApplyResponse,
   type ColumnRef,
+  type DistanceRequest,
+  type DistanceResponse,
   type FoldResponse,
   type PrepareResponse,
   type ProductRequest,
@@ -87,6 +89,8 @@ export interface ShardWorker {
   stats(query: LayerQuery, limits: CallLimits): Promise<StatsResponse>;
   /** W − W₀, d_out × d_in; of one share its own rows. */
   materialize(query: LayerQuery, limits: CallLimits): Promise<DenseMatrix>;
+  /** ‖W of `to` − W of `from`‖ (Frobenius). */
+  distance(query: DistanceRequest, limits: CallLimits): Promise<DistanceResponse>;
   verify(query: LayerQuery, limits: CallLimits): Promise<VerifyResponse>;
   refresh(query: LayerQuery, limits: CallLimits): Promise<RefreshResponse>;
   fold(query: LayerQuery, limits: CallLimits): Promise<FoldResponse>;
@@ -115,6 +119,7 @@ export function connectShardWorker(address: string): ShardWorker {
       for await (const { chunk } of call.stream(client.materialize, layerRequest(query), limits)) tensors.add(chunk);
       return tensors.matrix('');
     },
+    distance: (query, limits) => call.unary(client.distance, query, limits),
     verify: (query, limits) => call.unary(client.verify, layerRequest(query), limits),
     refresh: (query, limits) => call.unary(client.refresh, layerRequest(query), limits),
     fold: (query, limits) => call.unary(client.fold, layerRequest(query), limits),

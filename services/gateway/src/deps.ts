@@ -9,10 +9,12 @@ export type GatewayStore = Pick<
   Store,
   | 'activeEdits'
   | 'addCorpus'
+  | 'commonPosition'
   | 'createBranch'
   | 'createEvaluation'
   | 'createStream'
   | 'deleteCorpus'
+  | 'diffEdits'
   | 'enqueueEdits'
   | 'getCheckpoint'
   | 'getCorpus'
@@ -29,6 +31,7 @@ export type GatewayStore = Pick<
   | 'listEvents'
   | 'listModels'
   | 'listStreams'
+  | 'mergeStream'
   | 'ping'
   | 'registerModel'
   | 'resolvePosition'
@@ -63,7 +66,7 @@ export interface Log {
 }
 
 /** What the API asks of a shard worker. */
-export type ShardReader = Pick<ShardWorker, 'address' | 'stats' | 'materialize' | 'verify'>;
+export type ShardReader = Pick<ShardWorker, 'address' | 'stats' | 'materialize' | 'verify' | 'distance'>;
 
 /** Everything the application is made of. */
 export interface GatewayDeps {

@@ -3,6 +3,7 @@ import { ErrataError } from '@errata/contracts';
 import {
   type Columns,
   type Columns64,
+  changeNorm,
   createInverse,
   createState,
   type InverseCovariance,
@@ -127,6 +128,10 @@ export class EngineHost implements EngineJobs {
     const { state } = await this.#at(input, signal);
     await state.fold();
     return reportOf(state);
+  }
+
+  distance({ factors }: Parameters<EngineJobs['distance']>[0], signal: AbortSignal): Promise<number> {
+    return changeNorm(this.#parts.linalg, factors, signal);
   }
 
   async delta(input: StateInput, signal: AbortSignal) {

@@ -5,6 +5,7 @@ import type {
   RowRange,
   Segment,
   Sign,
+  SignedFactors,
   StateStats,
   UpdateStats,
   Verification,
@@ -133,6 +134,8 @@ export interface EngineJobs {
   verify(input: StateInput, signal: AbortSignal): Promise<Verification>;
   refresh(input: StateInput, signal: AbortSignal): Promise<StateReport & { readonly found: number }>;
   fold(input: StateInput, signal: AbortSignal): Promise<StateReport>;
+  /** Norm of a difference of weights; no state is touched. */
+  distance(input: { readonly factors: readonly SignedFactors[] }, signal: AbortSignal): Promise<number>;
   /** W − W₀ on the rows of the share. */
   delta(input: StateInput, signal: AbortSignal): Promise<RowsOutput>;
 }

@@ -49,7 +49,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
   const peers = new Peers();
   try {
     const description = await engine.run('describe', null);
-    const implementation = createService({ shards, engine, peers, epochs: new Epochs(), metrics });
+    const implementation = createService({ shards, store, engine, peers, epochs: new Epochs(), metrics });
     const server = await serve(listen, [
       { name: 'errata.v1.ShardService', definition: ShardServiceService, implementation },
     ]);

@@ -2,6 +2,7 @@ import type { GatewayDeps } from '../deps.js';
 import type { Route } from '../http/route.js';
 import { createGatewayMetrics } from '../metrics.js';
 import { branchRoutes } from './branches.js';
+import { compareRoutes } from './compare.js';
 import { completionRoutes } from './completions.js';
 import { controlRoutes } from './control.js';
 import { corpusRoutes } from './corpora.js';
@@ -20,6 +21,7 @@ export function routeTable(deps: GatewayDeps): readonly Route[] {
     ...editRoutes(deps, metrics),
     ...controlRoutes(deps),
     ...branchRoutes(deps),
+    ...compareRoutes(deps),
     ...completionRoutes(deps),
     ...questionRoutes(deps),
     ...verifyRoutes(deps, metrics),

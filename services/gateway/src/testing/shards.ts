@@ -12,7 +12,7 @@ export function testFleet(): Fleet<ShardReader> {
     foundOut = true;
     throw new ErrataError('NOT_READY', 'down');
   };
-  const down: ShardReader = { address: 'down:1', stats: refuse, verify: refuse, materialize: refuse };
+  const down: ShardReader = { address: 'down:1', stats: refuse, verify: refuse, materialize: refuse, distance: refuse };
   const up: ShardReader = {
     address: 'up:1',
     stats: async ({ layer, peers }) => ({
@@ -31,6 +31,7 @@ export function testFleet(): Fleet<ShardReader> {
       logDeviation: 0,
     }),
     verify: async () => ({ weightError: 1e-7, covarianceError: 2e-7, survivingColumns: 3 }),
+    distance: async ({ layer, common }) => ({ distance: layer / 2, columns: common }),
     materialize: async () => ({ rows: 1, columns: delta.length, data: delta }),
   };
   return watchFleet({

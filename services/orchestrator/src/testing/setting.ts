@@ -86,6 +86,7 @@ export function recordingWorker(address: string): RecordingWorker {
     product: unused,
     stats: unused,
     materialize: unused,
+    distance: unused,
     verify: unused,
     refresh: unused,
     fold: unused,

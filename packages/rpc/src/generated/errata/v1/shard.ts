@@ -172,6 +172,22 @@ export interface MaterializeResponse {
   chunk: TensorChunk | undefined;
 }
 
+/** Two positions of streams on one model; nothing may be staged. Without one, the unedited model is meant. */
+export interface DistanceRequest {
+  from: StateRef | undefined;
+  to: StateRef | undefined;
+  layer: number;
+  /** The last seq that both build on; 0 where they share nothing. */
+  common: number;
+}
+
+export interface DistanceResponse {
+  /** Frobenius norm of the difference of the weights. */
+  distance: number;
+  /** Columns beyond the common position. */
+  columns: number;
+}
+
 export interface VerifyRequest {
   state: StateRef | undefined;
   layer: number;
@@ -1594,6 +1610,142 @@ export const MaterializeResponse: MessageFns<MaterializeResponse> = {
   },
 };
 
+function createBaseDistanceRequest(): DistanceRequest {
+  return { from: undefined, to: undefined, layer: 0, common: 0 };
+}
+
+export const DistanceRequest: MessageFns<DistanceRequest> = {
+  encode(message: DistanceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.from !== undefined) {
+      StateRef.encode(message.from, writer.uint32(10).fork()).join();
+    }
+    if (message.to !== undefined) {
+      StateRef.encode(message.to, writer.uint32(18).fork()).join();
+    }
+    if (message.layer !== 0) {
+      writer.uint32(24).uint32(message.layer);
+    }
+    if (message.common !== 0) {
+      writer.uint32(32).uint64(message.common);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DistanceRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDistanceRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.from = StateRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.to = StateRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.layer = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.common = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDistanceResponse(): DistanceResponse {
+  return { distance: 0, columns: 0 };
+}
+
+export const DistanceResponse: MessageFns<DistanceResponse> = {
+  encode(message: DistanceResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.distance !== 0) {
+      writer.uint32(9).double(message.distance);
+    }
+    if (message.columns !== 0) {
+      writer.uint32(16).uint32(message.columns);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DistanceResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDistanceResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.distance = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.columns = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseVerifyRequest(): VerifyRequest {
   return { state: undefined, layer: 0, peers: [], share: undefined };
 }
@@ -2088,6 +2240,16 @@ export const ShardServiceService = {
     responseSerialize: (value: MaterializeResponse): Buffer => Buffer.from(MaterializeResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): MaterializeResponse => MaterializeResponse.decode(value),
   },
+  /** How far the weights of two positions are apart, out of the log alone: no shard is opened. */
+  distance: {
+    path: "/errata.v1.ShardService/Distance" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DistanceRequest): Buffer => Buffer.from(DistanceRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DistanceRequest => DistanceRequest.decode(value),
+    responseSerialize: (value: DistanceResponse): Buffer => Buffer.from(DistanceResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DistanceResponse => DistanceResponse.decode(value),
+  },
   /** Recomputes the state from the recorded keys and values in fp64 and compares. */
   verify: {
     path: "/errata.v1.ShardService/Verify" as const,
@@ -2138,6 +2300,8 @@ export interface ShardServiceServer extends UntypedServiceImplementation {
   stats: handleUnaryCall<StatsRequest, StatsResponse>;
   /** The dense weight change W - W0 at a state, in chunks. */
   materialize: handleServerStreamingCall<MaterializeRequest, MaterializeResponse>;
+  /** How far the weights of two positions are apart, out of the log alone: no shard is opened. */
+  distance: handleUnaryCall<DistanceRequest, DistanceResponse>;
   /** Recomputes the state from the recorded keys and values in fp64 and compares. */
   verify: handleUnaryCall<VerifyRequest, VerifyResponse>;
   /** Makes the inverse covariance anew from the information form in fp64. */
@@ -2206,6 +2370,22 @@ export interface ShardServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<MaterializeResponse>;
+  /** How far the weights of two positions are apart, out of the log alone: no shard is opened. */
+  distance(
+    request: DistanceRequest,
+    callback: (error: ServiceError | null, response: DistanceResponse) => void,
+  ): ClientUnaryCall;
+  distance(
+    request: DistanceRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DistanceResponse) => void,
+  ): ClientUnaryCall;
+  distance(
+    request: DistanceRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DistanceResponse) => void,
+  ): ClientUnaryCall;
   /** Recomputes the state from the recorded keys and values in fp64 and compares. */
   verify(
     request: VerifyRequest,
