@@ -235,6 +235,26 @@ test('a rollback takes a number as a position and anything else as a checkpoint'
   expect(bodies).toEqual([{ seq: 0 }, { checkpoint: 'before-release' }]);
 });
 
+test('a position is named by one option, a time also by how long ago it was', async () => {
+  const start = Date.now();
+  await run('rollback', '--to-seq', '2');
+  await run('rollback', '--before', edit.id);
+  await run('rollback', '--at', '2026-01-01T00:00:00+01:00');
+  await run('branch', 'trial', '--at', '2h');
+  const bodies = received.filter(({ method }) => method === 'POST').map(({ body }) => JSON.parse(body));
+  expect(bodies.slice(0, 3)).toEqual([{ seq: 2 }, { before: edit.id }, { at: '2025-12-31T23:00:00.000Z' }]);
+  expect(bodies[3].name).toBe('trial');
+  expect(Math.abs(Date.parse(bodies[3].at) - start + 7_200_000)).toBeLessThan(60_000);
+  for (const args of [
+    ['rollback'],
+    ['rollback', '1', '--checkpoint', 'a'],
+    ['rollback', '--at', 'soon'],
+    ['rollback', '--to-seq', '-1'],
+    ['diff', 'facts@x'],
+  ])
+    expect((await run(...args)).error).toBeInstanceOf(UsageError);
+});
+
 test('ask joins its words, passes the position, and shows the answer without the space around it', async () => {
   const { out, error } = await run('ask', 'The', 'capital', '--at', '0');
   expect(error).toBeNull();
@@ -306,7 +326,8 @@ test('faults of the command line are told apart from failures', async () => {
     ['streams', 'create', '--conditioning', 'hope'],
     ['ask', 'x', '--temperature', '3'],
     ['chat'],
-    ['rollback'],
+    ['merge'],
+    ['merge', 'trial', '--conflicts', 'both'],
   ]) {
     const { error, err } = await run(...args);
     expect(error).toBeInstanceOf(CommanderError);
