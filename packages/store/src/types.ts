@@ -19,8 +19,8 @@ import type {
   StreamStatus,
 } from '@errata/contracts';
 import type { GarbageStore } from './garbage-types.js';
-import type { SnapshotStore } from './snapshot-types.js';
 import type { MergeOptions, MergePlan } from './merge-plan.js';
+import type { SnapshotStore } from './snapshot-types.js';
 
 export type { MergeOptions, MergePlan } from './merge-plan.js';
 

@@ -83,5 +83,11 @@ function described(kind: StreamEvent['kind'], detail: StreamEvent['detail']): st
     case 'prepared':
     case 'failed':
       return text('detail');
+    case 'collected':
+    case 'repaired':
+      return Object.entries(detail)
+        .filter(([, value]) => typeof value !== 'object')
+        .map(([field, value]) => `${field} ${String(value)}`)
+        .join(', ');
   }
 }
