@@ -1,4 +1,4 @@
-import { Worker } from 'node:worker_threads';
+import { SHARE_ENV, Worker } from 'node:worker_threads';
 import { ErrataError } from '@errata/contracts';
 import type { EngineChoice, FromEngine, JobInput, JobName, JobOutput, ToEngine } from './engine-protocol.js';
 import { transferables } from './transfer.js';
@@ -37,7 +37,8 @@ interface Job {
 /** Starts the engine thread from its compiled module, also where this one runs from source. */
 export function startEngineThread(prefer: EngineChoice): Worker {
   const built = import.meta.url.endsWith('.ts') ? '../dist/engine-thread.js' : './engine-thread.js';
-  return new Worker(new URL(built, import.meta.url), { workerData: { prefer }, name: 'engine' });
+  // Libraries read the environment of the process, which a thread's own copy is not.
+  return new Worker(new URL(built, import.meta.url), { workerData: { prefer }, name: 'engine', env: SHARE_ENV });
 }
 
 /** The engine thread as seen from the main thread: a queue of jobs, of which one runs. */

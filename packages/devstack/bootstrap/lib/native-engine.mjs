@@ -3,6 +3,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   realpathSync,
   renameSync,
   rmSync,
@@ -13,7 +14,7 @@ import path from 'node:path';
 import { SetupError } from './errors.mjs';
 import { withLock } from './lock.mjs';
 import { repoRoot, setupDir } from './paths.mjs';
-import { wheelFile, wheels } from './pins.mjs';
+import { wheelFile } from './pins.mjs';
 import { run } from './process.mjs';
 import { reported } from './reporter.mjs';
 import { contentKey, filesBelow, readStamp, writeStamp } from './stamp.mjs';
@@ -26,8 +27,8 @@ const libraries = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'];
 const napiVersion = Math.min(8, Number(process.versions.napi));
 
 /** Whether a native engine can be built for this platform at all. */
-export function nativeSupported() {
-  return wheelFile(wheels.tensorflow) !== undefined;
+export function nativeSupported({ tensorflow }) {
+  return wheelFile(tensorflow) !== undefined;
 }
 
 function packageFolders() {
@@ -40,21 +41,22 @@ function packageFolders() {
 
 const bindingFile = (folder) => path.join(folder, 'lib', `napi-v${napiVersion}`, 'tfjs_binding.node');
 const stampFile = () => path.join(setupDir(), 'native');
-const stampText = (cache) => `${cache} ${wheels.tensorflow.folder} napi${napiVersion} ${process.arch}`;
+const stampText = (cache, { tensorflow }) => `${cache} ${tensorflow.folder} napi${napiVersion} ${process.arch}`;
 
 /** Whether the binding in this checkout is built and its library is in place. */
-export function nativePresent(cache) {
+export function nativePresent(cache, variant) {
   const { binding } = packageFolders();
   return (
     existsSync(bindingFile(binding)) &&
-    libraries.every((name) => existsSync(path.join(binding, 'deps', 'lib', name))) &&
-    readStamp(stampFile()) === stampText(cache)
+    [...libraries, ...variant.libraries.map(({ library }) => library)].every((name) =>
+      existsSync(path.join(binding, 'deps', 'lib', name)),
+    ) &&
+    readStamp(stampFile()) === stampText(cache, variant)
   );
 }
 
 /** Brings the C library and its headers out of the pinned TensorFlow wheel. */
-export function installTensorflow({ cache, python, reporter }) {
-  const wheel = wheels.tensorflow;
+export function installTensorflow({ cache, python, reporter, wheel }) {
   return installWheel({
     wheel,
     cache,
@@ -67,7 +69,7 @@ export function installTensorflow({ cache, python, reporter }) {
           'include/\\1',
         ],
         ['tensorflow/(libtensorflow_(?:cc|framework)\\.so\\.2)', 'lib/\\1'],
-        ['tensorflow-?_?cpu-[^/]*/LICENSE.*|tensorflow_cpu-[^/]*/licenses/.*', 'LICENSE'],
+        ['tensorflow(?:_cpu)?-[^/]*/LICENSE.*|tensorflow(?:_cpu)?-[^/]*/licenses/.*', 'LICENSE'],
       ]);
       for (const name of libraries)
         if (!existsSync(path.join(folder, 'lib', name)))
@@ -77,6 +79,38 @@ export function installTensorflow({ cache, python, reporter }) {
       writeFileSync(path.join(folder, '.complete'), '');
     },
   });
+}
+
+/** Brings the shared libraries out of a wheel of NVIDIA's. */
+export function installLibraries({ cache, python, reporter, wheel }) {
+  return installWheel({
+    wheel,
+    cache,
+    python,
+    reporter,
+    fill: async (source, folder) => {
+      await unzip(python, source, folder, [
+        ['nvidia/[^/]+/lib/([^/]+\\.so[.0-9]*)', 'lib/\\1'],
+        ['[^/]+\\.dist-info/(?:licenses/)?(License[^/]*)', '\\1'],
+      ]);
+      if (!existsSync(path.join(folder, 'lib', wheel.library)))
+        throw new SetupError(`${path.basename(source)} does not hold ${wheel.library}`, { remedy });
+      writeFileSync(path.join(folder, '.complete'), '');
+    },
+  });
+}
+
+/** Links to all libraries of a variant in one folder: each of them looks for the others beside itself. */
+function linkLibraries(folder, cache, { tensorflow, libraries: others }) {
+  if (others.length === 0) {
+    symlinkSync(path.join(cache, tensorflow.folder, 'lib'), folder);
+    return;
+  }
+  mkdirSync(folder);
+  for (const wheel of [tensorflow, ...others]) {
+    const from = path.join(cache, wheel.folder, 'lib');
+    for (const name of readdirSync(from)) symlinkSync(path.join(from, name), path.join(folder, name));
+  }
 }
 
 async function compile({ compiler, binding, headers, tensorflow, output }) {
@@ -115,15 +149,15 @@ util.isArray ??= Array.isArray;
  * Builds tfjs-node's binding against the C library in the cache and links both into this checkout. The binding is kept
  * in the cache by the content of its sources, so that another checkout only copies it.
  */
-export async function buildNative({ cache, compiler, reporter }) {
-  await reported(reporter, 'native tensor engine', async (step) => {
+export async function buildNative({ cache, compiler, reporter, variant }) {
+  await reported(reporter, `native tensor engine${variant.name === 'cuda' ? ' (CUDA)' : ''}`, async (step) => {
     const folders = packageFolders();
     const binding = realpathSync(folders.binding);
     const headers = realpathSync(folders.headers);
-    const tensorflow = path.join(cache, wheels.tensorflow.folder);
+    const tensorflow = path.join(cache, variant.tensorflow.folder);
     const version = (await run(compiler, ['--version'])).split('\n')[0];
     const inputs = [...filesBelow(path.join(binding, 'binding')), ...filesBelow(path.join(headers, 'include'))];
-    const facts = [version, wheels.tensorflow.requirement, `napi${napiVersion}`, process.arch];
+    const facts = [version, variant.tensorflow.requirement, `napi${napiVersion}`, process.arch];
     const key = contentKey(binding, inputs, facts).slice(0, 16);
     const built = path.join(cache, 'native', `tfjs-binding-${key}`, 'tfjs_binding.node');
     await withLock(path.join(cache, 'locks', 'tfjs-binding.lock'), async () => {
@@ -141,7 +175,8 @@ export async function buildNative({ cache, compiler, reporter }) {
     });
     const deps = path.join(binding, 'deps');
     const fresh = mkdtempSync(`${deps}-`);
-    for (const name of ['include', 'lib']) symlinkSync(path.join(tensorflow, name), path.join(fresh, name));
+    symlinkSync(path.join(tensorflow, 'include'), path.join(fresh, 'include'));
+    linkLibraries(path.join(fresh, 'lib'), cache, variant);
     rmSync(deps, { recursive: true, force: true });
     renameSync(fresh, deps);
     const installed = bindingFile(binding);
@@ -154,6 +189,6 @@ export async function buildNative({ cache, compiler, reporter }) {
       remedy,
       env: { ...process.env, TF_CPP_MIN_LOG_LEVEL: '2' },
     });
-    writeStamp(stampFile(), stampText(cache));
+    writeStamp(stampFile(), stampText(cache, variant));
   });
 }
