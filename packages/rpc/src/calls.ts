@@ -9,6 +9,7 @@ import {
 } from '@grpc/grpc-js';
 import { fromServiceError } from './errors.js';
 import { maxMessageBytes } from './server.js';
+import { traceCalls } from './tracing.js';
 
 /** How long a call may take, and what ends it early. */
 export interface CallLimits {
@@ -23,6 +24,9 @@ export const channelOptions = {
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 2000,
 };
+
+/** Those, with a span for every call. */
+export const tracedChannelOptions = { ...channelOptions, interceptors: [traceCalls] };
 
 type UnaryMethod<Request, Response> = (
   request: Request,

@@ -1,5 +1,5 @@
 import { credentials } from '@grpc/grpc-js';
-import { type CallLimits, callsOf, channelOptions } from './calls.js';
+import { type CallLimits, callsOf, tracedChannelOptions } from './calls.js';
 import {
   type ComputeKeysRequest,
   type ComputeKeysResponse,
@@ -38,7 +38,7 @@ export interface ModelRuntime {
 
 /** Connects lazily to a model runtime at host:port. */
 export function connectModelRuntime(address: string): ModelRuntime {
-  const client = new ModelRuntimeServiceClient(address, credentials.createInsecure(), channelOptions);
+  const client = new ModelRuntimeServiceClient(address, credentials.createInsecure(), tracedChannelOptions);
   const call = callsOf(client, `model-runtime ${address}`);
   return {
     address,

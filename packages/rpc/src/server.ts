@@ -13,6 +13,7 @@ import {
 import { HealthImplementation } from 'grpc-health-check';
 import { toStatus } from './errors.js';
 import { addReflection } from './reflection.js';
+import { traceHandler } from './tracing.js';
 
 /** Largest message in bytes: a chunk, or the keys and factors of a batch of 256 at the widest layers in use. */
 export const maxMessageBytes = 64 << 20;
@@ -155,7 +156,7 @@ async function* received<Request>(
 }
 
 async function run<Result>(
-  call: NodeJS.EventEmitter & Pick<ServerUnaryCall<unknown, unknown>, 'getDeadline' | 'getPath'>,
+  call: NodeJS.EventEmitter & Pick<ServerUnaryCall<unknown, unknown>, 'getDeadline' | 'getPath' | 'metadata'>,
   work: (context: CallContext) => Promise<Result>,
 ): Promise<Result> {
   const deadline = new Date(call.getDeadline() as Date | number);
@@ -165,7 +166,7 @@ async function run<Result>(
   call.on('cancelled', () =>
     abort.abort(new ErrataError('CANCELLED', `${call.getPath()} was cancelled by the caller or its deadline`)),
   );
-  return work({ signal: abort.signal, deadline });
+  return traceHandler(call.getPath(), call.metadata, () => work({ signal: abort.signal, deadline }));
 }
 
 function drained(stream: NodeJS.EventEmitter, signal: AbortSignal): Promise<void> {

@@ -1,6 +1,6 @@
 import { ErrataError } from '@errata/contracts';
 import { credentials } from '@grpc/grpc-js';
-import { type CallLimits, callsOf, channelOptions } from './calls.js';
+import { type CallLimits, callsOf, tracedChannelOptions } from './calls.js';
 import {
   type ApplyRequest,
   type ApplyResponse,
@@ -99,7 +99,7 @@ export interface ShardWorker {
 
 /** Connects lazily to a shard worker at host:port. */
 export function connectShardWorker(address: string): ShardWorker {
-  const client = new ShardServiceClient(address, credentials.createInsecure(), channelOptions);
+  const client = new ShardServiceClient(address, credentials.createInsecure(), tracedChannelOptions);
   const call = callsOf(client, `shard-worker ${address}`);
   return {
     address,

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { ErrataError } from '@errata/contracts';
+import { activeTraceId } from '@errata/telemetry';
 import express, { type Express, type RequestHandler } from 'express';
 import type { GatewayDeps, Log } from './deps.js';
 import { mountRoutes } from './http/mount.js';
 import { problemHandler } from './http/problem.js';
 import { routeTable } from './routes/table.js';
+import { traceRequests } from './tracing.js';
 
 const requestIdPattern = /^[\w.-]{1,64}$/;
 
@@ -16,7 +18,7 @@ export function createApp(deps: GatewayDeps): Express {
   app.enable('strict routing');
   app.enable('case sensitive routing');
   app.set('query parser', 'simple');
-  app.use(originForm, identify, guard, deps.httpMetrics, logRequest(deps.log));
+  app.use(originForm, identify, guard, deps.httpMetrics, traceRequests, logRequest(deps.log));
   mountRoutes(app, routeTable(deps), deps);
   app.use((request) => {
     throw new ErrataError('UNKNOWN_ROUTE', `No route ${request.path}: GET /openapi.json lists them`);
@@ -61,6 +63,7 @@ const guard: RequestHandler = (request, response, next) => {
 function logRequest(log: Log): RequestHandler {
   return (request, response, next) => {
     const start = performance.now();
+    const traceId = activeTraceId();
     response.once('finish', () => {
       const fields = {
         requestId: response.getHeader('x-request-id'),
@@ -68,6 +71,7 @@ function logRequest(log: Log): RequestHandler {
         path: request.path,
         status: response.statusCode,
         ms: Math.round(performance.now() - start),
+        ...(traceId !== undefined && { traceId }),
       };
       if (request.method === 'GET') log.debug(fields, 'request');
       else log.info(fields, 'request');

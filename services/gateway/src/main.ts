@@ -2,11 +2,12 @@ import { createRequire } from 'node:module';
 import { presetFor } from '@errata/editor/presets';
 import { connectModelRuntime, connectShardWorker, watchFleet } from '@errata/rpc';
 import { createStore } from '@errata/store';
-import { createLogger, createRegistry, onShutdown } from '@errata/telemetry';
+import { createLogger, createRegistry, onShutdown, startTracing } from '@errata/telemetry';
 import { connectWorkflows, createApp, createHttpMetrics, listen, readConfig } from './index.js';
 
 const config = readConfig(process.env);
 const logger = createLogger('gateway', config.LOG_LEVEL);
+const tracing = startTracing('gateway');
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
 const store = createStore({ databaseUrl: config.DATABASE_URL });
 const workflows = connectWorkflows({ address: config.TEMPORAL_ADDRESS, namespace: config.TEMPORAL_NAMESPACE });
@@ -40,5 +41,6 @@ onShutdown(logger, async () => {
   for (const peer of [runtime, ...shards]) peer.close();
   await workflows.close();
   await store.close();
+  await tracing.stop();
 });
 logger.info({ ready: true, host: server.host, port: server.port }, 'listening');

@@ -1,7 +1,7 @@
 import { loadModel } from '@errata/model';
 import { ModelRuntimeServiceService, serve } from '@errata/rpc';
 import { createStore } from '@errata/store';
-import { createLogger, createRegistry, onShutdown, serveMetrics } from '@errata/telemetry';
+import { createLogger, createRegistry, onShutdown, serveMetrics, startTracing } from '@errata/telemetry';
 import { createEngine } from '@errata/tensor';
 import { readConfig } from './config.js';
 import { readCorpus } from './corpus.js';
@@ -13,6 +13,7 @@ import { WorkQueue } from './work-queue.js';
 
 const config = readConfig(process.env);
 const logger = createLogger('model-runtime', config.LOG_LEVEL);
+const tracing = startTracing('model-runtime');
 const registry = createRegistry('model-runtime');
 const store = await createStore({ databaseUrl: config.DATABASE_URL });
 const engine = await createEngine({ prefer: config.ERRATA_ENGINE });
@@ -46,6 +47,7 @@ onShutdown(logger, async () => {
   await server.stop();
   await metricsServer.close();
   await store.close();
+  await tracing.stop();
   await engine.dispose();
 });
 logger.info(

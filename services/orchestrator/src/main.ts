@@ -1,6 +1,6 @@
 import { connectModelRuntime, connectShardWorker, watchFleet } from '@errata/rpc';
 import { createStore } from '@errata/store';
-import { createLogger, createRegistry, onShutdown, serveMetrics } from '@errata/telemetry';
+import { createLogger, createRegistry, onShutdown, serveMetrics, startTracing } from '@errata/telemetry';
 import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { createActivities } from './activities/index.js';
@@ -14,6 +14,7 @@ import { temporalMetrics } from './temporal-metrics.js';
 
 const config = readConfig(process.env);
 const logger = createLogger('orchestrator', config.LOG_LEVEL);
+const tracing = startTracing('orchestrator');
 const registry = createRegistry('orchestrator');
 const sdkMetrics = await temporalMetrics(config.TEMPORAL_METRICS_LISTEN);
 Runtime.install({
@@ -71,6 +72,7 @@ onShutdown(logger, async () => {
   await connection.close();
   await nativeConnection.close();
   await store.close();
+  await tracing.stop();
 });
 logger.info({ ready: true, metrics: metricsServer.address, taskQueue }, 'orchestrator is polling');
 await running;

@@ -1,10 +1,11 @@
 import { createStore } from '@errata/store';
-import { createLogger, createRegistry, onShutdown, serveMetrics } from '@errata/telemetry';
+import { createLogger, createRegistry, onShutdown, serveMetrics, startTracing } from '@errata/telemetry';
 import { readConfig } from './config.js';
 import { startWorker } from './worker.js';
 
 const config = readConfig(process.env);
 const logger = createLogger('shard-worker', config.LOG_LEVEL).child({ worker: config.WORKER_ID });
+const tracing = startTracing('shard-worker');
 const registry = createRegistry('shard-worker');
 const store = await createStore({ databaseUrl: config.DATABASE_URL });
 const worker = await startWorker({
@@ -24,6 +25,7 @@ onShutdown(logger, async () => {
   await worker.stop();
   await metricsServer.close();
   await store.close();
+  await tracing.stop();
 });
 logger.info(
   {

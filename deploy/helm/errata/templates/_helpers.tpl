@@ -90,6 +90,17 @@ securityContext:
       key: {{ .Values.database.key | quote }}
 {{- end -}}
 
+{{/* What every service reads. */}}
+{{- define "errata.commonEnv" -}}
+{{ include "errata.databaseEnv" . }}
+- name: LOG_LEVEL
+  value: {{ .Values.logLevel | quote }}
+{{- with .Values.tracing.endpoint }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ . | quote }}
+{{- end }}
+{{- end -}}
+
 {{/* Where gateway and orchestrator find the others. */}}
 {{- define "errata.peersEnv" -}}
 {{- $name := include "errata.fullname" . -}}
@@ -105,8 +116,6 @@ securityContext:
   value: {{ printf "%s-model-runtime:7441" $name | quote }}
 - name: SHARD_WORKERS
   value: {{ join "," $workers | quote }}
-- name: LOG_LEVEL
-  value: {{ .Values.logLevel | quote }}
 {{- end -}}
 
 {{/* Resources with graphics cards, which are limits. */}}

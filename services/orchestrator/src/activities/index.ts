@@ -1,5 +1,6 @@
 import { type Checkpoint, type HeadChange, headChange, type Stream, toErrataError } from '@errata/contracts';
 import type { ClaimedBatch } from '@errata/store';
+import { spanned } from '@errata/telemetry';
 import type { BatchPlan, CovarianceActivities, CovarianceArgs, StreamActivities } from '@errata/workflows';
 import { observeBatch } from '../metrics.js';
 import type { Dependencies } from './context.js';
@@ -9,6 +10,7 @@ import { applyLayer, revokeLayer } from './layers.js';
 import { evaluate, measureDrift, verifyBatch } from './measure.js';
 import { prepareStream } from './prepare.js';
 import { resolveTargets } from './resolve.js';
+import { spanOf } from './trace.js';
 
 /** The activities of the workflows, bound to their dependencies: each guarded and timed. */
 export function createActivities(dependencies: Dependencies): StreamActivities & CovarianceActivities {
@@ -17,18 +19,20 @@ export function createActivities(dependencies: Dependencies): StreamActivities &
     name: keyof StreamActivities | keyof CovarianceActivities,
     work: (args: Args, signal: AbortSignal) => Promise<Result>,
   ) =>
-    guard<Args, Result>(logger, name, async (args, signal) => {
-      const end = metrics.activitySeconds.startTimer({ activity: name });
-      try {
-        const result = await work(args, signal);
-        end({ outcome: 'ok' });
-        return result;
-      } catch (error) {
-        end({ outcome: 'error' });
-        metrics.activityFailures.inc({ activity: name, code: toErrataError(error).code });
-        throw error;
-      }
-    });
+    guard<Args, Result>(logger, name, (args, signal) =>
+      spanned(`activity ${name}`, spanOf(args), async () => {
+        const end = metrics.activitySeconds.startTimer({ activity: name });
+        try {
+          const result = await work(args, signal);
+          end({ outcome: 'ok' });
+          return result;
+        } catch (error) {
+          end({ outcome: 'error' });
+          metrics.activityFailures.inc({ activity: name, code: toErrataError(error).code });
+          throw error;
+        }
+      }),
+    );
 
   return {
     requestCovariances: activity('requestCovariances', ({ streamId }: { streamId: string }) =>
