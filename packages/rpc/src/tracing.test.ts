@@ -16,6 +16,21 @@ import {
 const exporter = new InMemorySpanExporter();
 const provider = new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] });
 const method = 'errata.v1.ShardService/Stats';
+const nothing: StatsResponse = {
+  deltaNorm: 0,
+  deltaBound: 0,
+  anchorDeviation: 0,
+  rank: 0,
+  effectiveRank: 0,
+  conditionEstimate: 0,
+  information: 0,
+  spectralNorm: 0,
+  lambdaMinS: 0,
+  lambdaMinT: 0,
+  symmetryError: 0,
+  boundShare: 0,
+  logDeviation: 0,
+};
 const within: (string | undefined)[] = [];
 let server: RunningServer;
 let client: ShardWorker;
@@ -30,7 +45,7 @@ beforeAll(async () => {
         stats: unary<StatsRequest, StatsResponse>(async ({ layer }) => {
           within.push(trace.getActiveSpan()?.spanContext().traceId);
           if (layer === 9) throw new ErrataError('INVALID_REQUEST', 'no such layer');
-          return { rank: layer } as StatsResponse;
+          return nothing;
         }),
       },
     },
