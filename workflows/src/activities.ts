@@ -1,4 +1,4 @@
-import type { BatchKind, Checkpoint, HeadChange } from '@errata/contracts';
+import type { BatchKind, Checkpoint, HeadChange, Revocation } from '@errata/contracts';
 
 /** What a workflow needs to know of a claimed batch: numbers only, never text or tensors. */
 export interface BatchPlan {
@@ -9,12 +9,29 @@ export interface BatchPlan {
   readonly layers: readonly number[];
   /** Seq of the revoke batch that is staged first and committed together with this one. */
   readonly supersedes: number | null;
+  /** The revocation that the batch is part of. */
+  readonly revocationId?: string | null;
+}
+
+/** What a stream is to do next. At most one of `batch` and `finishing` is there. */
+export interface WorkPlan {
+  readonly batch: BatchPlan | null;
+  /** A revocation whose batches are all committed. */
+  readonly finishing: { readonly revocationId: string; readonly verify: boolean } | null;
+  /** When the next edit expires, an ISO time; null where none does. */
+  readonly nextExpiry: string | null;
 }
 
 export interface StepSeconds {
   readonly targets: number;
   readonly keys: number;
   readonly update: number;
+}
+
+/** An Idempotency-Key with the hash of the request it came with. */
+export interface Idempotency {
+  readonly key: string;
+  readonly bodyHash: string;
 }
 
 interface BatchRef {
@@ -33,7 +50,20 @@ export interface StreamActivities {
   prepareStream(args: { streamId: string }): Promise<void>;
   /** The stream cannot go on by itself; a person resumes it. */
   failStream(args: { streamId: string; detail: string }): Promise<void>;
+  /** The next batch of a revocation or of the queue. @param args `at`: the workflow's time; `held`: paused or failed */
+  nextWork(args: { streamId: string; at: string; held: boolean }): Promise<WorkPlan>;
+  /** Ends a revocation well; recomputes every layer first where that was asked for. */
+  finishRevocation(args: { streamId: string; revocationId: string; verify: boolean }): Promise<void>;
+  /** Ends a revocation that cannot go on and gives its batch up. Answers what it came from. */
+  failRevocation(args: {
+    streamId: string;
+    revocationId: string;
+    code: string;
+    message: string;
+  }): Promise<{ cause: Revocation['cause'] }>;
+  /** Of runs begun before there was `nextWork`. */
   claimBatch(args: { streamId: string }): Promise<BatchPlan | null>;
+  /** Of runs begun before there was `nextWork`. */
   claimRevoke(args: { streamId: string; editIds: readonly string[]; reason: string | null }): Promise<BatchPlan>;
   /** Gives a batch up that cannot be finished: what it would have changed stays as it was. */
   releaseBatch(args: BatchRef): Promise<void>;
@@ -44,7 +74,7 @@ export interface StreamActivities {
   commitBatch(args: BatchRef & { seconds: StepSeconds }): Promise<HeadChange>;
   verifyBatch(args: BatchRef): Promise<{ verified: number }>;
   measureDrift(args: BatchRef): Promise<void>;
-  rollback(args: BatchRef): Promise<HeadChange>;
+  rollback(args: BatchRef & { idempotency?: Idempotency }): Promise<HeadChange>;
   createCheckpoint(args: { streamId: string; name: string }): Promise<Checkpoint>;
   setPaused(args: { streamId: string; paused: boolean }): Promise<void>;
   evaluate(args: { streamId: string; evaluationId: string }): Promise<void>;

@@ -1,16 +1,17 @@
 import type { Checkpoint, HeadChange } from '@errata/contracts';
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { Idempotency } from './activities.js';
 import type { CovarianceProgress } from './covariance-run.js';
 import type { Failure, StreamSnapshot } from './stream-state.js';
 
-/** New edits may be waiting. */
+/** There may be something to do: new edits, a revocation, another expiry. */
 export const wakeSignal = defineSignal('wake');
 
-/** Takes applied edits back out. */
+/** Takes applied edits back out in one batch: from before revocations were records. */
 export const revokeUpdate = defineUpdate<HeadChange, [{ editIds: string[]; reason: string | null }]>('revoke');
 
 /** Moves the head to an earlier position. */
-export const rollbackUpdate = defineUpdate<HeadChange, [{ seq: number }]>('rollback');
+export const rollbackUpdate = defineUpdate<HeadChange, [{ seq: number; idempotency?: Idempotency }]>('rollback');
 
 /** Names the present head. */
 export const checkpointUpdate = defineUpdate<Checkpoint, [{ name: string }]>('checkpoint');

@@ -77,9 +77,9 @@ describe('editStream', () => {
     const recording = recordActivities();
     recording.queue.push(plan(1), plan(2));
     await withStream(recording, async () => {
-      await until(() => recording.calls.filter((call) => call === 'claimBatch').length === 3);
+      await until(() => recording.calls.filter((call) => call === 'nextWork').length === 3);
       const batch = (seq: number) => [
-        'claimBatch',
+        'nextWork',
         `resolveTargets ${seq}`,
         `applyLayer ${seq} 6`,
         `applyLayer ${seq} 7`,
@@ -87,14 +87,14 @@ describe('editStream', () => {
         `verifyBatch ${seq}`,
         `measureDrift ${seq}`,
       ];
-      expect(recording.calls).toEqual(['requestCovariances', 'prepareStream', ...batch(1), ...batch(2), 'claimBatch']);
+      expect(recording.calls).toEqual(['requestCovariances', 'prepareStream', ...batch(1), ...batch(2), 'nextWork']);
     });
   });
 
   test('a wake-up brings an idle stream back to work', async () => {
     const recording = recordActivities();
     await withStream(recording, async (handle) => {
-      await until(() => recording.calls.includes('claimBatch'));
+      await until(() => recording.calls.includes('nextWork'));
       recording.queue.push(plan(1));
       await handle.signal(wakeSignal);
       await until(() => recording.head === 1);
@@ -162,7 +162,7 @@ describe('editStream', () => {
   test('pause holds new batches, changes of the head still work', async () => {
     const recording = recordActivities();
     await withStream(recording, async (handle) => {
-      await until(() => recording.calls.includes('claimBatch'));
+      await until(() => recording.calls.includes('nextWork'));
       await handle.executeUpdate(pauseUpdate);
       recording.queue.push(plan(1));
       await handle.signal(wakeSignal);
@@ -224,7 +224,7 @@ describe('editStream', () => {
     for (let seq = 1; seq <= batches; seq++) recording.queue.push(plan(seq));
     await withStream(recording, async (handle) => {
       await until(() => recording.head === batches, 90);
-      await until(() => recording.calls.at(-1) === 'claimBatch');
+      await until(() => recording.calls.at(-1) === 'nextWork');
       const description = await env.client.workflow.getHandle(handle.workflowId).describe();
       expect(description.runId).not.toBe(handle.firstExecutionRunId);
       expect(description.historyLength).toBeLessThan(4500);

@@ -1,14 +1,4 @@
-import {
-  ActivityFailure,
-  ApplicationFailure,
-  allHandlersFinished,
-  condition,
-  continueAsNew,
-  log,
-  patched,
-  setHandler,
-  workflowInfo,
-} from '@temporalio/workflow';
+import { allHandlersFinished, condition, continueAsNew, patched, setHandler, workflowInfo } from '@temporalio/workflow';
 import {
   checkpointUpdate,
   covarianceSettledSignal,
@@ -19,11 +9,14 @@ import {
   stateQuery,
   wakeSignal,
 } from './definitions.js';
-import { compute, records } from './proxies.js';
+import { asUpdateFailure } from './failures.js';
+import { records } from './proxies.js';
 import { runBatch } from './run-batch.js';
 import { type StreamCarry, StreamState } from './stream-state.js';
+import { takeBatch, takeWork } from './stream-steps.js';
 
-const askAgainAfter = '10 minutes';
+/** Histories without it claim queued edits only. */
+const revocations = 'revocations';
 
 export interface EditStreamArgs {
   readonly streamId: string;
@@ -32,7 +25,8 @@ export interface EditStreamArgs {
 
 /**
  * One stream for its whole life (workflow id = stream id): pulls batches from the database while there are any, and
- * takes changes of the head between two batches. Never ends; hands over to a new run before its history grows large.
+ * takes changes of the head between two batches; edits whose time has come are taken out again. Never ends; hands over to
+ * a new run before its history grows large.
  */
 export async function editStream({ streamId, carry }: EditStreamArgs): Promise<void> {
   const state = new StreamState(carry);
@@ -68,12 +62,24 @@ export async function editStream({ streamId, carry }: EditStreamArgs): Promise<v
       }
     }),
   );
-  setHandler(rollbackUpdate, ({ seq }) => control(() => records.rollback({ streamId, seq })));
+  setHandler(rollbackUpdate, ({ seq, idempotency }) =>
+    control(async () => {
+      const change = await records.rollback({ streamId, seq, ...(idempotency && { idempotency }) });
+      // It may have brought back an edit that has expired since.
+      if (patched(revocations)) state.wake();
+      return change;
+    }),
+  );
   setHandler(checkpointUpdate, ({ name }) => control(() => records.createCheckpoint({ streamId, name })));
 
   for (;;) {
-    await condition(() => state.runnable);
-    await state.exclusive('batch', () => step(streamId, state));
+    if (patched(revocations)) {
+      await workOrExpiry(state);
+      await state.exclusive('batch', () => takeWork(streamId, state));
+    } else {
+      await condition(() => state.runnable);
+      await state.exclusive('batch', () => takeBatch(streamId, state));
+    }
     const info = workflowInfo();
     if (state.shouldHandOver(info.historyLength, info.continueAsNewSuggested)) {
       await condition(allHandlersFinished);
@@ -82,52 +88,10 @@ export async function editStream({ streamId, carry }: EditStreamArgs): Promise<v
   }
 }
 
-/** Prepares the stream, or takes one batch through. What cannot succeed by trying again stops the stream, visibly. */
-async function step(streamId: string, state: StreamState): Promise<void> {
-  if (!state.runnable) return;
-  try {
-    if (!state.isPrepared) {
-      if (patched('covariance-workflow')) await covariances(streamId, state);
-      await compute.prepareStream({ streamId });
-      state.markPrepared();
-      return;
-    }
-    state.drained();
-    const plan = await records.claimBatch({ streamId });
-    if (plan === null) return;
-    state.wake();
-    await runBatch(streamId, plan);
-    state.committed();
-  } catch (error) {
-    if (!(error instanceof ActivityFailure || error instanceof ApplicationFailure)) throw error;
-    const detail = asUpdateFailure(error).message;
-    log.error('the stream stops until it is resumed', { detail });
-    state.fail();
-    await records.failStream({ streamId, detail });
-  }
-}
-
-/**
- * Waits until the covariance of every edited layer is there. A run says so itself; asking again now and then covers one
- * that was terminated and can say nothing.
- */
-async function covariances(streamId: string, state: StreamState): Promise<void> {
-  for (;;) {
-    state.awaitCovariances();
-    const { missing } = await records.requestCovariances({ streamId });
-    if (missing === 0) return;
-    await condition(() => state.haveCovariancesSettled, askAgainAfter);
-    const failure = state.covarianceFailure;
-    if (failure) throw ApplicationFailure.nonRetryable(failure.message, failure.code);
-  }
-}
-
-/** The failure of an activity as the caller of an update should see it: its own type (an error code) and message. */
-function asUpdateFailure(error: unknown): Error {
-  const cause = error instanceof ActivityFailure ? error.cause : error;
-  if (cause instanceof ApplicationFailure)
-    return ApplicationFailure.nonRetryable(cause.message, cause.type ?? 'INTERNAL');
-  return cause instanceof Error
-    ? ApplicationFailure.nonRetryable(cause.message, 'INTERNAL')
-    : ApplicationFailure.nonRetryable(String(cause), 'INTERNAL');
+/** Waits until there is something to do, or an edit expires. */
+async function workOrExpiry(state: StreamState): Promise<void> {
+  const hasWork = () => state.hasWork;
+  const left = state.untilExpiry(Date.now());
+  if (left === undefined) await condition(hasWork);
+  else if (!(await condition(hasWork, left))) state.wake();
 }

@@ -5,6 +5,7 @@ export type {
   CovarianceRunPlan,
   StepSeconds,
   StreamActivities,
+  WorkPlan,
 } from './activities.js';
 export { covariance } from './covariance.js';
 export type { CovarianceProgress } from './covariance-run.js';

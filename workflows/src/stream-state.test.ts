@@ -31,6 +31,26 @@ test('pause holds batches until resume, and resume clears a failure', () => {
   expect(state.runnable).toBe(true);
 });
 
+test('while it is held a stream looks only for what was asked for, and for no expiry', () => {
+  const state = new StreamState();
+  state.expiresNext('2026-01-01T00:00:01Z');
+  expect(state.untilExpiry(Date.parse('2026-01-01T00:00:00Z'))).toBe(1000);
+  expect(state.untilExpiry(Date.parse('2026-01-02T00:00:00Z'))).toBe(1);
+  expect(state.untilExpiry(Date.parse('1026-01-01T00:00:00Z'))).toBe(30 * 24 * 3_600_000);
+  state.pause();
+  expect(state.untilExpiry(0)).toBeUndefined();
+  expect([state.hasWork, state.runnable, state.held]).toEqual([true, false, true]);
+  state.drained();
+  expect(state.hasWork).toBe(false);
+  state.wake();
+  expect(state.hasWork).toBe(true);
+  state.drained();
+  state.resume();
+  expect(state.hasWork).toBe(true);
+  state.expiresNext(null);
+  expect(state.untilExpiry(0)).toBeUndefined();
+});
+
 test('what is carried over survives JSON and a new run', () => {
   const state = new StreamState();
   state.markPrepared();

@@ -22,6 +22,9 @@ export type Phase = 'preparing' | 'idle' | 'batch' | 'control';
 /** Events after which a run hands over: far below Temporal's warning at 10,240, so that a long batch still fits. */
 export const historyLimit = 4000;
 
+/** Longest timer, 30 days: one for a time centuries away may be more than a server takes. */
+const longestWait = 30 * 24 * 3_600_000;
+
 /** The state of an edit-stream workflow, apart from Temporal so that it can be tested alone. */
 export class StreamState {
   private paused: boolean;
@@ -31,6 +34,10 @@ export class StreamState {
   private phase: Phase = 'idle';
   /** True at the start: edits may have been stored before the workflow ran. */
   private pending = true;
+  /** The same for what goes on while the stream is held: revocations that were asked for. */
+  private orders = true;
+  /** Milliseconds since 1970; null where no edit expires. */
+  private nextExpiry: number | null = null;
   /** What the run that the stream waits for has said last; null while it has not. */
   private settled: { readonly failure: Failure | null } | null = null;
   private tail: Promise<unknown> = Promise.resolve();
@@ -46,18 +53,41 @@ export class StreamState {
     return this.prepared;
   }
 
+  /** Whether the stream takes no new batches: it is paused, or has failed. */
+  get held(): boolean {
+    return this.paused || this.failed;
+  }
+
   /** Whether the loop should look for a batch now. */
   get runnable(): boolean {
-    return this.pending && !this.paused && !this.failed;
+    return this.pending && !this.held;
+  }
+
+  /** Whether the loop should look for anything to do now. */
+  get hasWork(): boolean {
+    return this.orders || this.runnable;
   }
 
   wake(): void {
     this.pending = true;
+    this.orders = true;
+  }
+
+  /** @param at an ISO time, or null where no edit expires */
+  expiresNext(at: string | null): void {
+    this.nextExpiry = at === null ? null : Date.parse(at);
+  }
+
+  /** Milliseconds until there is an edit to be taken out, at most `longestWait`; none while the stream is held. */
+  untilExpiry(now: number): number | undefined {
+    if (this.nextExpiry === null || this.held) return undefined;
+    return Math.min(longestWait, Math.max(1, this.nextExpiry - now));
   }
 
   /** The queue was empty when it was looked at. A wake-up that came since then keeps the loop going. */
   drained(): void {
     this.pending = false;
+    this.orders = false;
   }
 
   markPrepared(): void {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { text as readAll } from 'node:stream/consumers';
-import { ErrataError } from '@errata/contracts';
+import { ErrataError, headChange } from '@errata/contracts';
 import { CommanderError } from 'commander';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { describeFailure, exitCodeOf, failureJson, UsageError } from './failure.js';
@@ -31,6 +31,7 @@ const edit = {
   column: 0,
   baseline: null,
   answer: 'Poseidonis',
+  expiresAt: null,
   mergedFrom: null,
   createdAt,
   updatedAt: createdAt,
@@ -63,6 +64,30 @@ const stream = {
   headHash: 'h',
   createdAt,
   counts: { verified: 1 },
+};
+
+const layer = { layer: 1, path: 'downdate', lambdaMin: 0.25 };
+const revocation = {
+  ...headChange(2, 'f'.repeat(64), [edit.id]),
+  id: id('rev'),
+  streamId: stream.id,
+  cause: 'request',
+  status: 'done',
+  selection: { edits: [edit.id] },
+  reason: 'wrong',
+  retarget: true,
+  verify: true,
+  revoked: { done: 1, total: 1 },
+  retargeted: { done: 2, total: 2 },
+  withdrawn: 0,
+  batches: [
+    { seq: 2, kind: 'revoke', edits: 1, layers: [layer] },
+    { seq: 4, kind: 'retarget', edits: 2, layers: [{ ...layer, path: 'inversion', lambdaMin: 1e-5 }] },
+  ],
+  deviation: [{ layer: 1, weightError: 2e-9, covarianceError: 3e-8 }],
+  failure: null,
+  createdAt,
+  finishedAt: createdAt,
 };
 
 const corpus = { id: `crp_${'0'.repeat(64)}`, name: 'a.txt', bytes: 7, streams: 0, createdAt };
@@ -104,7 +129,19 @@ function answer(request: IncomingMessage): unknown {
     return request.method === 'POST'
       ? { edits: [{ id: edit.id, ordinal: 1, status: 'queued', reason: null }] }
       : { edits: [edit], next: null };
-  if (path === '*/rollback' || path === '*/revocations') return { head: 0, hash: 'f'.repeat(64), edits: [edit.id] };
+  if (path === '*/rollback') return headChange(0, 'f'.repeat(64), [edit.id]);
+  if (path === '*/revocations/preview')
+    return { head: 1, revoked: 1, withdrawn: 0, later: 2, edits: [{ ...edit, status: 'verified' }] };
+  if (path.startsWith('*/revocations')) return request.method === 'GET' ? { revocations: [revocation] } : revocation;
+  if (path === `*/edits/${edit.id}/history`)
+    return {
+      edit,
+      steps: [
+        { kind: 'queued', at: createdAt },
+        { kind: 'applied', at: createdAt, seq: 1, column: 0 },
+      ],
+    };
+  if (path === `*/edits/${edit.id}`) return edit;
   if (path === '*/completions') return completion(' Poseidonis');
   if (path === '*/chat/completions') return chatCompletion;
   if (path === '*/verify')
@@ -226,6 +263,49 @@ test('a file is taken from where the person is, and sent byte for byte', async (
   const { out } = await run('edit', 'edits.ndjson', '--no-wait', '--json');
   expect(JSON.parse(out).edits).toHaveLength(1);
   expect(received.find(({ method }) => method === 'POST')?.body).toBe(text);
+});
+
+test('a revocation selects edits, and its report says how exact it was', async () => {
+  const { out } = await run(
+    'revoke',
+    edit.id,
+    '--tag',
+    'a',
+    '--tag',
+    'b',
+    '--created-before',
+    '2026-02-01T00:00:00Z',
+    '--verify',
+  );
+  expect(JSON.parse(received.at(-1)!.body)).toMatchObject({
+    edits: [edit.id],
+    tags: ['a', 'b'],
+    created: { before: '2026-02-01T00:00:00Z' },
+    verify: true,
+    retarget: false,
+    wait: false,
+  });
+  expect(out).toContain('1 revoked, 2 later edits written again.');
+  expect(out).toMatch(/2 +revoke +1 +1 +downdate +2\.5e-1/);
+  expect(out).toMatch(/4 +retarget +2 +1 +inversion +1\.0e-5/);
+  expect(out).toMatch(/1 +2\.0e-9 +3\.0e-8/);
+  const preview = await run('revoke', '--source', 'wiki', '--dry-run');
+  expect(received.at(-1)).toMatchObject({ url: expect.stringMatching(/revocations\/preview$/) });
+  expect(preview.out).toContain('Would take out 1 edit and reject 0 queued ones');
+  expect((await run('revoke')).error).toBeInstanceOf(UsageError);
+  expect((await run('revocations')).out).toContain(revocation.id);
+  expect((await run('revocations', 'cancel', revocation.id)).out).toContain('done');
+});
+
+test('an edit is shown with its history, and expires when it is told to', async () => {
+  const { out } = await run('edits', 'show', edit.id);
+  expect(out).toContain('Poseidonis');
+  expect(out).toMatch(/applied +at 1, column 0/);
+  await run('edits', 'expire', edit.id, '--at', '2099-01-01T00:00:00+01:00');
+  expect(received.at(-1)).toMatchObject({ method: 'PATCH', body: '{"expiresAt":"2099-01-01T00:00:00+01:00"}' });
+  await run('edits', 'expire', edit.id, '--never');
+  expect(received.at(-1)).toMatchObject({ method: 'PATCH', body: '{"expiresAt":null}' });
+  expect((await run('edits', 'expire', edit.id)).error).toBeInstanceOf(UsageError);
 });
 
 test('a rollback takes a number as a position and anything else as a checkpoint', async () => {

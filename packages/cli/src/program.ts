@@ -12,6 +12,7 @@ import { addDoctor } from './commands/doctor.js';
 import { addEdit } from './commands/edit.js';
 import { addEdits } from './commands/edits.js';
 import { addHistory } from './commands/history.js';
+import { addRevocations } from './commands/revocations.js';
 import { addStack } from './commands/stack.js';
 import { addStreams } from './commands/streams.js';
 import { addTune } from './commands/tune.js';
@@ -47,6 +48,7 @@ export function createProgram(io: ProgramIo): Command {
   addStack(program, contextOf);
   addEdit(program, contextOf);
   addEdits(program, contextOf);
+  addRevocations(program, contextOf);
   addStreams(program, contextOf);
   addCorpora(program, contextOf);
   addHistory(program, contextOf);

@@ -56,6 +56,7 @@ const edit = (n: number, changes: Partial<Edit>): Edit => ({
   baseline: null,
   answer: null,
   mergedFrom: null,
+  expiresAt: null,
   createdAt: at,
   updatedAt: at,
   ...changes,
@@ -128,8 +129,8 @@ test('what must not happen twice is not tried again', async () => {
     response.writeHead(503).end(problem('NOT_READY', 503, true)),
   );
   const client = createClient({ baseUrl });
-  await expect(client.revoke('facts', [id('edt')])).rejects.toMatchObject({ code: 'NOT_READY', retryable: true });
-  await expect(client.rollback('facts', { seq: 0 })).rejects.toMatchObject({ code: 'NOT_READY' });
+  await expect(client.startEvaluation('facts')).rejects.toMatchObject({ code: 'NOT_READY', retryable: true });
+  await expect(client.createCheckpoint('facts', 'a')).rejects.toMatchObject({ code: 'NOT_READY' });
   expect(requests).toHaveLength(2);
 });
 

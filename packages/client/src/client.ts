@@ -8,6 +8,7 @@ import {
   deleteCorpusResponseSchema,
   diffSchema,
   driftResponseSchema,
+  editHistorySchema,
   editSchema,
   evaluationSchema,
   headChangeSchema,
@@ -18,15 +19,18 @@ import {
   listEditsResponseSchema,
   listEventsResponseSchema,
   listModelsResponseSchema,
+  listRevocationsResponseSchema,
   listStreamsResponseSchema,
   mergeResponseSchema,
+  revocationPreviewSchema,
+  revocationSchema,
   streamSchema,
   submitEditsResponseSchema,
   verifyLogResponseSchema,
 } from '@errata/contracts';
 import { type CallOptions, createTransport, type Schema } from './transport.js';
-import type { ErrataClient, KeyedOptions } from './types.js';
-import { waitForEdits, waitForEvaluation } from './wait.js';
+import type { ErrataClient, KeyedOptions, RevokeDraft } from './types.js';
+import { waitForEdits, waitForEvaluation, waitForRevocation } from './wait.js';
 
 export interface ClientOptions {
   /** Address of the API, such as http://127.0.0.1:8080. */
@@ -105,8 +109,32 @@ export function createClient(options: ClientOptions): ErrataClient {
     },
     getEdit: (stream, editId, call) => get(at(stream, `/edits/${encodeURIComponent(editId)}`), editSchema, call),
     waitForEdits: (...args) => waitForEdits(client, ...args),
-    revoke: (stream, edits, reason, call) =>
-      post(at(stream, '/revocations'), { edits, ...(reason !== undefined && { reason }) }, headChangeSchema, call),
+    getEditHistory: (stream, editId, call) =>
+      get(at(stream, `/edits/${encodeURIComponent(editId)}/history`), editHistorySchema, call),
+    setExpiry: (stream, editId, expiresAt, call = {}) => {
+      const path = at(stream, `/edits/${encodeURIComponent(editId)}`);
+      const json = { expiresAt: expiresAt instanceof Date ? expiresAt.toISOString() : expiresAt };
+      return transport.json({ method: 'PATCH', path, json, repeatable: true, signal: call.signal }, editSchema);
+    },
+
+    revoke: async (stream, what, reason, call = {}) => {
+      const request = isRequest(what) ? what : { edits: [...what] };
+      const asked = { ...request, ...(reason !== undefined && { reason }) };
+      return waitForRevocation(client, await client.startRevocation(stream, asked, call), call);
+    },
+    startRevocation: (stream, request, call = {}) =>
+      transport.json(
+        { ...keyed(call), path: at(stream, '/revocations'), json: { ...request, wait: false } },
+        revocationSchema,
+      ),
+    previewRevocation: (stream, selection, call) =>
+      postRepeatable(at(stream, '/revocations/preview'), selection, revocationPreviewSchema, call),
+    listRevocations: async (stream, call) =>
+      (await get(at(stream, '/revocations'), listRevocationsResponseSchema, call)).revocations,
+    getRevocation: (stream, id, call) =>
+      get(at(stream, `/revocations/${encodeURIComponent(id)}`), revocationSchema, call),
+    cancelRevocation: (stream, id, call) =>
+      postRepeatable(at(stream, `/revocations/${encodeURIComponent(id)}/cancel`), undefined, revocationSchema, call),
 
     addCorpus: (name, data, call = {}) =>
       transport.json(
@@ -130,7 +158,8 @@ export function createClient(options: ClientOptions): ErrataClient {
     createCheckpoint: (stream, name, call) => post(at(stream, '/checkpoints'), { name }, checkpointSchema, call),
     listCheckpoints: async (stream, call) =>
       (await get(at(stream, '/checkpoints'), listCheckpointsResponseSchema, call)).checkpoints,
-    rollback: (stream, to, call) => post(at(stream, '/rollback'), to, headChangeSchema, call),
+    rollback: (stream, to, call = {}) =>
+      transport.json({ ...keyed(call), path: at(stream, '/rollback'), json: to }, headChangeSchema),
     createBranch: (stream, branch, call = {}) =>
       transport.json({ ...keyed(call), path: at(stream, '/branches'), json: branch }, streamSchema),
     listBranches: async (stream, call) =>
@@ -167,4 +196,8 @@ export function createClient(options: ClientOptions): ErrataClient {
     openapi: (call) => get('/openapi.json', anyObject, call),
   };
   return client;
+}
+
+function isRequest(what: readonly string[] | RevokeDraft): what is RevokeDraft {
+  return !Array.isArray(what);
 }

@@ -11,6 +11,8 @@ export type {
   ErrataClient,
   KeyedOptions,
   MergeDraft,
+  RevocationWait,
+  RevokeDraft,
   WaitOptions,
 } from './types.js';
 export { isSettled } from './wait.js';

@@ -12,6 +12,8 @@ import type {
   Diff,
   driftResponseSchema,
   Edit,
+  EditHistory,
+  EditSelection,
   EditStatus,
   Evaluation,
   editInputSchema,
@@ -21,6 +23,9 @@ import type {
   Model,
   mergeRequestSchema,
   PositionRequest,
+  Revocation,
+  RevocationPreview,
+  revokeRequestSchema,
   Stream,
   StreamEvent,
   SubmitEditsResponse,
@@ -38,6 +43,9 @@ export type ChatRequest = Omit<(typeof chatCompletionRequestSchema)['_input'], '
 export type MergeDraft = (typeof mergeRequestSchema)['_input'];
 export type DriftResponse = (typeof driftResponseSchema)['_output'];
 
+/** Which edits to take out, and how; whether to wait is the method's to say. */
+export type RevokeDraft = Omit<(typeof revokeRequestSchema)['_input'], 'wait'>;
+
 export interface KeyedOptions extends CallOptions {
   /** Made up when left out, so that the client's own retries are safe; give one to repeat over a restart too. */
   readonly idempotencyKey?: string | undefined;
@@ -46,6 +54,10 @@ export interface KeyedOptions extends CallOptions {
 export interface WaitOptions extends CallOptions {
   /** Pause between two looks, in milliseconds. */
   readonly pollMs?: number;
+}
+
+export interface RevocationWait extends WaitOptions {
+  readonly onProgress?: (revocation: Revocation) => void;
 }
 
 export interface EditProgress {
@@ -89,7 +101,30 @@ export interface ErrataClient {
     edits: SubmitEditsResponse['edits'],
     options?: WaitOptions & { onProgress?: (progress: EditProgress) => void },
   ): Promise<Edit[]>;
-  revoke(stream: string, editIds: readonly string[], reason?: string, options?: CallOptions): Promise<HeadChange>;
+  /** What became of an edit, step by step. */
+  getEditHistory(stream: string, editId: string, options?: CallOptions): Promise<EditHistory>;
+  /** When an edit is taken out again: a time in the future, or null for never. */
+  setExpiry(stream: string, editId: string, expiresAt: Date | string | null, options?: CallOptions): Promise<Edit>;
+
+  /**
+   * Takes edits out and waits for the end: those with the ids, or those that a request selects. Giving up the wait leaves
+   * the revocation going on. @throws the error that it ended with, EDIT_NOT_REVOCABLE say; CANCELLED when somebody ended it
+   */
+  revoke(
+    stream: string,
+    what: readonly string[] | RevokeDraft,
+    reason?: string,
+    options?: KeyedOptions & RevocationWait,
+  ): Promise<Revocation>;
+  /** Asks for a revocation and does not wait. */
+  startRevocation(stream: string, request: RevokeDraft, options?: KeyedOptions): Promise<Revocation>;
+  /** What a revocation would take out now. */
+  previewRevocation(stream: string, selection: EditSelection, options?: CallOptions): Promise<RevocationPreview>;
+  /** The newest hundred. */
+  listRevocations(stream: string, options?: CallOptions): Promise<Revocation[]>;
+  getRevocation(stream: string, revocationId: string, options?: CallOptions): Promise<Revocation>;
+  /** Ends a revocation after the batch under way; what is committed stays. @throws REVOCATION_ENDED */
+  cancelRevocation(stream: string, revocationId: string, options?: CallOptions): Promise<Revocation>;
 
   /** Uploads a text for covariances; the same text again is the same corpus. */
   addCorpus(name: string, text: string | Uint8Array<ArrayBuffer>, options?: CallOptions): Promise<Corpus>;
@@ -99,7 +134,7 @@ export interface ErrataClient {
 
   createCheckpoint(stream: string, name: string, options?: CallOptions): Promise<Checkpoint>;
   listCheckpoints(stream: string, options?: CallOptions): Promise<Checkpoint[]>;
-  rollback(stream: string, to: PositionRequest, options?: CallOptions): Promise<HeadChange>;
+  rollback(stream: string, to: PositionRequest, options?: KeyedOptions): Promise<HeadChange>;
   /** A new stream that goes on from a position of another, the head when none is named. Nothing is copied. */
   createBranch(stream: string, branch: CreateBranchRequest, options?: KeyedOptions): Promise<Stream>;
   listBranches(stream: string, options?: CallOptions): Promise<Stream[]>;

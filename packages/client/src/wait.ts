@@ -1,6 +1,14 @@
-import { type Edit, ErrataError, type Evaluation, type Stream } from '@errata/contracts';
+import {
+  type Edit,
+  ErrataError,
+  type Evaluation,
+  hasEnded,
+  isErrorCode,
+  type Revocation,
+  type Stream,
+} from '@errata/contracts';
 import { sleep } from './transport.js';
-import type { ErrataClient, WaitOptions } from './types.js';
+import type { ErrataClient, RevocationWait, WaitOptions } from './types.js';
 
 const pollMs = 300;
 
@@ -60,6 +68,31 @@ export async function waitForEvaluation(
       `The evaluation ${evaluation.id} failed: ${evaluation.detail ?? 'no reason given'}`,
     );
   return evaluation;
+}
+
+/** Waits for the end of a revocation. @throws the error that it ended with */
+export async function waitForRevocation(
+  client: Pick<ErrataClient, 'getRevocation'>,
+  started: Revocation,
+  options: RevocationWait,
+): Promise<Revocation> {
+  let revocation = started;
+  while (!hasEnded(revocation)) {
+    options.onProgress?.(revocation);
+    await sleep(options.pollMs ?? pollMs, options.signal);
+    revocation = await client.getRevocation(started.streamId, started.id, options);
+  }
+  if (revocation.failure) {
+    const { code, message } = revocation.failure;
+    throw new ErrataError(isErrorCode(code) ? code : 'INTERNAL', message);
+  }
+  if (revocation.status === 'cancelled')
+    throw new ErrataError('CANCELLED', `The revocation ${revocation.id} was cancelled: ${outOf(revocation)} are out`);
+  return revocation;
+}
+
+function outOf({ revoked }: Revocation): string {
+  return `${revoked.done} of ${revoked.total} edits`;
 }
 
 function requireWorking(stream: Stream): void {

@@ -12,6 +12,10 @@ export const limits = {
   editsPerRequest: 10_000,
   /** Ids in the answer of a rollback or revocation: 36 KB, far below Temporal's limit on a payload. */
   editsOfHeadChange: 1000,
+  /** Edits written or taken out by one batch: what a shard worker takes in one call. */
+  editsPerBatch: 256,
+  /** Tags or sources that one selection names. */
+  selectedValues: 100,
   /** Range of an edit's importance: what one edit may count beside another of the same batch. */
   importance: { least: 0.01, most: 100 },
   /** Largest weight of a column, importance and forgetting together: its key grows by 1e4, about as far as fp32 carries. */
@@ -21,6 +25,9 @@ export const limits = {
   /** Bytes of one NDJSON line. */
   lineBytes: 64 * 1024,
 } as const;
+
+/** A point in time with its offset from UTC, as RFC 3339 writes it. */
+export const momentSchema = z.iso.datetime({ offset: true });
 
 const text = (max: number) =>
   z
@@ -59,6 +66,7 @@ export const editInputSchema = z
       .max(limits.importance.most)
       .optional()
       .describe('Weight of the edit against the others and against the anchor. 1 when left out'),
+    expiresAt: momentSchema.optional().describe('When the edit is taken out again; must lie in the future'),
   })
   .superRefine((edit, ctx) => {
     const holes = edit.prompt.split('{}').length - 1;
@@ -130,6 +138,7 @@ export const editSchema = z
     baseline: baselineSchema.nullable(),
     answer: z.string().nullable().describe('What the edited model answered when the edit was last verified'),
     mergedFrom: editIdSchema.nullable().describe('The edit of another stream that a merge wrote here again'),
+    expiresAt: z.iso.datetime().nullable().describe('When the edit is taken out again, if ever'),
     createdAt: z.iso.datetime(),
     updatedAt: z.iso.datetime(),
   })
@@ -292,6 +301,8 @@ export const streamEventSchema = z
       'failed',
       'batch',
       'revoke',
+      'revocation',
+      'expiry',
       'rollback',
       'checkpoint',
       'paused',

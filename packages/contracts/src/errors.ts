@@ -34,6 +34,7 @@ const table = {
   UNKNOWN_EDIT: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such edit' },
   UNKNOWN_CHECKPOINT: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such checkpoint' },
   UNKNOWN_EVALUATION: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such evaluation' },
+  UNKNOWN_REVOCATION: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such revocation' },
   UNKNOWN_CORPUS: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such corpus' },
   UNKNOWN_EXPORT: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such export' },
   UNKNOWN_POSITION: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'The log has no such position' },
@@ -68,6 +69,12 @@ const table = {
     grpc: 'FAILED_PRECONDITION',
     retryable: false,
     title: 'The head does not build on the edit',
+  },
+  REVOCATION_ENDED: {
+    status: 409,
+    grpc: 'FAILED_PRECONDITION',
+    retryable: false,
+    title: 'The revocation has ended',
   },
   REVOKE_ILL_CONDITIONED: {
     status: 409,

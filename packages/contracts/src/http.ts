@@ -67,9 +67,6 @@ export const listEventsResponseSchema = z
   .object({ events: z.array(streamEventSchema) })
   .meta({ id: 'ListEventsResponse' });
 
-export const revokeRequestSchema = z
-  .strictObject({ edits: z.array(editIdSchema).min(1).max(256), reason: z.string().max(500).optional() })
-  .meta({ id: 'RevokeRequest' });
 /** What a change of the head did. */
 export const headChangeSchema = z
   .object({

@@ -267,7 +267,7 @@ export class LayerState {
         : leftFactorOut(this.#parts, this, taken, factor.r, without);
     const residual = options.residual ?? (await this.#residualOf(taken));
     this.#checkResidual(residual, keys.count);
-    return completeUpdate(linalg, keys, residual, factor, -1, b);
+    return completeUpdate(linalg, keys, residual, factor, -1, b, without !== null);
   }
 
   /**

@@ -51,6 +51,8 @@ export interface UpdateStats {
   readonly updateNorm: number;
   /** Smallest eigenvalue of S (or T). */
   readonly lambdaMin: number;
+  /** Of a revocation: whether its factors came from C without the columns, inverted anew, rather than from a downdate. */
+  readonly byInversion: boolean;
 }
 
 /** Output rows of a layer, `end` excluded. */

@@ -98,7 +98,7 @@ export function leastEigenvalue(linalg: LinearAlgebra, r: Float64Array, u: numbe
   return 1 / largestEigenvalue(u, inverse);
 }
 
-/** B = ±E R⁻ᵀ, unless it is given, and the figures of the update. */
+/** B = ±E R⁻ᵀ, unless it is given, and the figures of the update. @param byInversion see {@link UpdateStats} */
 export function completeUpdate(
   linalg: LinearAlgebra,
   keys: Columns64,
@@ -106,6 +106,7 @@ export function completeUpdate(
   factor: RightFactor,
   sign: Sign,
   given?: Float64Array,
+  byInversion = false,
 ): Update {
   const u = keys.count;
   const { g, r } = factor;
@@ -124,6 +125,7 @@ export function completeUpdate(
       residualNorm: norm(residual.data),
       updateNorm: Math.sqrt(Math.max(0, inner(gram(b), gram(g)))),
       lambdaMin: leastEigenvalue(linalg, r, u),
+      byInversion,
     },
   };
 }

@@ -45,7 +45,15 @@ const statistics: StatsResponse = {
   boundShare: 0.5,
   logDeviation: 0,
 };
-const updateStats = { rDiagonal: [1], keyNorm: 1, residualNorm: 1, updateNorm: 1, lambdaMin: 1, seconds: 0 };
+const updateStats = {
+  rDiagonal: [1],
+  keyNorm: 1,
+  residualNorm: 1,
+  updateNorm: 1,
+  lambdaMin: 1,
+  seconds: 0,
+  byInversion: false,
+};
 const numbers = (rows: number, columns: number) => ({
   rows,
   columns,

@@ -1,9 +1,9 @@
 import type { Batch, BatchKind, BatchSeconds, LayerDrift } from '@errata/contracts';
 import type { Database, Transaction } from './database.js';
-import { type Batch as BatchRow, Prisma } from './generated/client.js';
+import type { Batch as BatchRow } from './generated/client.js';
 import { lineageOf } from './lineage.js';
 import { assertSeq, unknownPosition, unknownStream } from './locks.js';
-import { isWithin, ownerOf, ownershipOf, type Part, partsOf } from './owners.js';
+import { ownerOf, ownershipOf, type Part, partsOf } from './owners.js';
 import { toEdit } from './rows.js';
 import type { ClaimedBatch, Store } from './types.js';
 
@@ -45,8 +45,14 @@ export async function loadClaimed(tx: Transaction, batch: BatchRow): Promise<Cla
       sourceSeq === null || sourceColumn === null ? [] : [{ seq: sourceSeq, column: sourceColumn }],
     ),
     supersedes,
+    revocationId: batch.revocationId,
     createdAt: batch.createdAt.toISOString(),
   };
+}
+
+/** The claimed batch of a seq. */
+export async function loadAt(tx: Transaction, streamId: string, seq: number): Promise<ClaimedBatch> {
+  return loadClaimed(tx, await tx.batch.findUniqueOrThrow({ where: { streamId_seq: { streamId, seq } } }));
 }
 
 export function batchRecords(db: Database): Pick<Store, 'getClaimedBatch' | 'saveBatchDrift' | 'listBatches'> {
@@ -105,10 +111,4 @@ export async function partsFor(tx: Transaction, streamId: string, seq: number): 
   const lineage = await lineageOf(tx, streamId, seq);
   const ownership = await ownershipOf(tx, streamId);
   return ownership ? partsOf(ownership, lineage) : [];
-}
-
-/** Edits whose columns are in the weights at the end of a lineage. */
-export function activeCondition(lineage: readonly Part[]): Prisma.Sql {
-  return Prisma.sql`${isWithin('e', lineage)} AND NOT EXISTS (
-    SELECT FROM batch_edits m WHERE m.edit_id = e.id AND m.source_seq IS NOT NULL AND ${isWithin('m', lineage)})`;
 }

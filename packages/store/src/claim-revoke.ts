@@ -1,39 +1,65 @@
 import { ErrataError } from '@errata/contracts';
-import { activeCondition, findClaimed, loadClaimed, partsFor } from './batch-records.js';
-import { type Removal, writeRevoke } from './claim.js';
+import { findClaimed, loadAt, loadClaimed } from './batch-records.js';
+import { writeRevoke } from './claim.js';
 import type { Database, Transaction } from './database.js';
 import { unknownEdit } from './edits.js';
 import { Prisma, type Stream } from './generated/client.js';
 import { inheritanceOf, inheritedStatuses } from './inherited.js';
 import { lockStream } from './locks.js';
+import { type Placement, placementsAt } from './placements.js';
 import { assertStorable } from './text.js';
-import type { Store } from './types.js';
+import type { ClaimedBatch, Store } from './types.js';
 
-/** Columns of the given edits, in the order of the log. @throws ErrataError UNKNOWN_EDIT, EDIT_NOT_REVOCABLE */
-async function columnsOf(tx: Transaction, stream: Stream, editIds: readonly string[]): Promise<Removal[]> {
-  const streamId = stream.id;
+/**
+ * Columns of the given edits, in the order of the log.
+ * @throws ErrataError UNKNOWN_EDIT, EDIT_NOT_REVOCABLE one of them is not in the weights
+ */
+export async function columnsOf(tx: Transaction, stream: Stream, editIds: readonly string[]): Promise<Placement[]> {
+  const placed = await placementsAt(tx, stream.id, stream.head, editIds);
+  const inWeights = new Set(placed.map((one) => one.editId));
+  const outside = editIds.filter((id) => !inWeights.has(id));
+  const known = await knownEdits(tx, stream, outside);
+  const unknown = outside.find((id) => !known.has(id));
+  if (unknown !== undefined) throw unknownEdit(stream.id, unknown);
+  for (const id of outside) {
+    const { status, seq } = known.get(id) ?? {};
+    throw new ErrataError(
+      'EDIT_NOT_REVOCABLE',
+      `edit ${id} is ${status}${seq === null ? ' and no column was written for it' : ''}: only an edit in the weights can be revoked`,
+    );
+  }
+  return placed;
+}
+
+/** Those of some edits that a stream has, its own or from its origin, as they stand in it. */
+export async function knownEdits(
+  tx: Transaction,
+  stream: Stream,
+  editIds: readonly string[],
+): Promise<Map<string, { readonly status: string; readonly seq: number | null }>> {
+  if (editIds.length === 0) return new Map();
+  const ids = [...editIds];
+  const own = await tx.$queryRaw<{ id: string; status: string; seq: number | null }[]>`
+    SELECT id, status, seq FROM edits WHERE stream_id = ${stream.id} AND id = ANY(${ids})`;
   const inheritance = await inheritanceOf(tx, stream);
-  const inherited = inheritance
-    ? await inheritedStatuses(tx, inheritance, Prisma.sql`e.id = ANY(${[...editIds]})`)
-    : new Map<string, { status: string }>();
-  const edits = await tx.edit.findMany({
-    where: { id: { in: [...editIds] }, OR: [{ streamId }, { id: { in: [...inherited.keys()] } }] },
-    orderBy: [{ seq: 'asc' }, { column: 'asc' }],
-  });
-  const unknown = editIds.find((id) => !edits.some((edit) => edit.id === id));
-  if (unknown !== undefined) throw unknownEdit(streamId, unknown);
-  const lineage = await partsFor(tx, streamId, stream.head);
-  const active = await tx.$queryRaw<{ id: string }[]>(
-    Prisma.sql`SELECT e.id FROM edits e WHERE e.id = ANY(${[...editIds]}) AND ${activeCondition(lineage)}`,
-  );
-  return edits.map(({ id, status, seq, column }) => {
-    if (seq === null || column === null || !active.some((row) => row.id === id))
-      throw new ErrataError(
-        'EDIT_NOT_REVOCABLE',
-        `edit ${id} is ${inherited.get(id)?.status ?? status}${seq === null ? ' and no column was written for it' : ''}: only an edit in the weights can be revoked`,
-      );
-    return { editId: id, seq, column, replacedBy: null };
-  });
+  const inherited = inheritance ? await inheritedStatuses(tx, inheritance, Prisma.sql`e.id = ANY(${ids})`) : [];
+  return new Map([
+    ...own.map(({ id, ...shown }) => [id, shown] as const),
+    ...[...inherited.values()].map(({ id, status, seq }) => [id, { status, seq }] as const),
+  ]);
+}
+
+/** Claims a revoke batch of the given columns. */
+export async function claimColumns(
+  tx: Transaction,
+  stream: Stream,
+  columns: readonly Placement[],
+  options: { reason: string | null; revocationId?: string },
+): Promise<ClaimedBatch> {
+  const removals = columns.map((column) => ({ ...column, replacedBy: null }));
+  const seq = await writeRevoke(tx, stream, removals, { joinedSeq: null, ...options });
+  await tx.stream.update({ where: { id: stream.id }, data: { nextSeq: seq + 1 } });
+  return loadAt(tx, stream.id, seq);
 }
 
 export function claimRevokeRecords(db: Database): Pick<Store, 'claimRevoke'> {
@@ -55,10 +81,8 @@ export function claimRevokeRecords(db: Database): Pick<Store, 'claimRevoke'> {
             `stream ${streamId} has the ${claimed.kind} batch ${claimed.seq} under way: try again when it is committed`,
           );
         }
-        const removals = await columnsOf(tx, stream, wanted);
-        const seq = await writeRevoke(tx, stream, removals, { joinedSeq: null, reason });
-        await tx.stream.update({ where: { id: streamId }, data: { nextSeq: seq + 1 } });
-        return loadClaimed(tx, await tx.batch.findUniqueOrThrow({ where: { streamId_seq: { streamId, seq } } }));
+        const columns = await columnsOf(tx, stream, wanted);
+        return claimColumns(tx, stream, columns, { reason });
       });
     },
   };

@@ -1,9 +1,9 @@
-import { findClaimed, loadClaimed } from './batch-records.js';
+import { findClaimed, loadAt, loadClaimed } from './batch-records.js';
 import type { Database, Transaction } from './database.js';
 import { Prisma, type Stream } from './generated/client.js';
 import { inheritanceOf, inheritedEdits } from './inherited.js';
 import { lockStream } from './locks.js';
-import type { Store } from './types.js';
+import type { ClaimedBatch, Store } from './types.js';
 
 interface Candidate {
   readonly id: string;
@@ -71,7 +71,7 @@ export async function writeRevoke(
   tx: Transaction,
   stream: Stream,
   removals: readonly Removal[],
-  options: { joinedSeq: number | null; reason: string | null },
+  options: { joinedSeq: number | null; reason: string | null; revocationId?: string },
 ): Promise<number> {
   const streamId = stream.id;
   const seq = stream.nextSeq;
@@ -92,20 +92,22 @@ export async function writeRevoke(
   return seq;
 }
 
-async function writeApply(
+/** Writes an apply batch whose parent is the head, or the revoke batch that it brings along. */
+export async function writeApply(
   tx: Transaction,
   stream: Stream,
-  candidates: readonly Candidate[],
+  editIds: readonly string[],
   removals: readonly Removal[],
+  of: { revocationId?: string } = {},
 ): Promise<number> {
   const streamId = stream.id;
   const revoke = removals.length > 0;
   const seq = stream.nextSeq + (revoke ? 1 : 0);
-  if (revoke) await writeRevoke(tx, stream, removals, { joinedSeq: seq, reason: null });
+  if (revoke) await writeRevoke(tx, stream, removals, { joinedSeq: seq, reason: null, ...of });
   const parentSeq = revoke ? seq - 1 : stream.head;
-  await tx.batch.create({ data: { streamId, seq, parentSeq, kind: 'apply', status: 'claimed' } });
+  await tx.batch.create({ data: { streamId, seq, parentSeq, kind: 'apply', status: 'claimed', ...of } });
   await tx.batchEdit.createMany({
-    data: candidates.map((candidate, column) => ({ streamId, seq, column, editId: candidate.id })),
+    data: editIds.map((editId, column) => ({ streamId, seq, column, editId })),
   });
   await tx.stream.update({ where: { id: streamId }, data: { nextSeq: seq + 1 } });
   return seq;
@@ -149,17 +151,21 @@ async function choose(
   }
 }
 
+/** Claims queued edits as the next batch of a stream that has none under way; null when there are none. */
+export async function claimQueued(tx: Transaction, stream: Stream, limit: number): Promise<ClaimedBatch | null> {
+  const { candidates, removals } = await choose(tx, stream, limit);
+  if (candidates.length === 0) return null;
+  const ids = candidates.map((candidate) => candidate.id);
+  return loadAt(tx, stream.id, await writeApply(tx, stream, ids, removals));
+}
+
 export function claimRecords(db: Database): Pick<Store, 'claimBatch'> {
   return {
     claimBatch: (streamId, limit) =>
       db.transaction(async (tx) => {
         const stream = await lockStream(tx, streamId);
         const claimed = await findClaimed(tx, streamId);
-        if (claimed) return loadClaimed(tx, claimed);
-        const { candidates, removals } = await choose(tx, stream, limit);
-        if (candidates.length === 0) return null;
-        const seq = await writeApply(tx, stream, candidates, removals);
-        return loadClaimed(tx, await tx.batch.findUniqueOrThrow({ where: { streamId_seq: { streamId, seq } } }));
+        return claimed ? loadClaimed(tx, claimed) : claimQueued(tx, stream, limit);
       }),
   };
 }

@@ -4,6 +4,7 @@ import type { Database, Transaction } from './database.js';
 import { writeEvent } from './events.js';
 import type { Batch, Prisma, Stream } from './generated/client.js';
 import { batchHash } from './hash.js';
+import { removalsAt } from './layer-removals.js';
 import { positionHash } from './lineage.js';
 import { lockStream, unknownPosition } from './locks.js';
 import type { Store } from './types.js';
@@ -30,13 +31,22 @@ async function stagedHash(tx: Transaction, stream: Stream, batch: Batch, parentH
   return batchHash(parentHash, batch.kind as BatchKind, hashes, ids);
 }
 
-async function setStatuses(tx: Transaction, { streamId, seq, kind }: Batch): Promise<void> {
+async function setStatuses(tx: Transaction, { streamId, seq, kind, revocationId }: Batch): Promise<void> {
   if (kind === 'revoke') {
     await tx.$executeRaw`
       UPDATE edits e SET updated_at = now(),
         status = CASE WHEN m.replaced_by IS NULL THEN 'revoked' ELSE 'superseded' END,
         reason = CASE WHEN m.replaced_by IS NULL THEN b.reason ELSE 'superseded by ' || m.replaced_by END
       FROM batch_edits m JOIN batches b USING (stream_id, seq)
+      WHERE m.stream_id = ${streamId} AND m.seq = ${seq} AND e.id = m.edit_id AND e.stream_id = ${streamId}
+        AND m.replaced_by IS DISTINCT FROM e.id`;
+    return;
+  }
+  if (revocationId !== null) {
+    await tx.$executeRaw`
+      UPDATE edits e SET status = 'applied', live_status = 'applied', reason = NULL, live_reason = NULL, seq = m.seq,
+        "column" = m."column", answer = NULL, updated_at = now()
+      FROM batch_edits m
       WHERE m.stream_id = ${streamId} AND m.seq = ${seq} AND e.id = m.edit_id AND e.stream_id = ${streamId}`;
     return;
   }
@@ -66,9 +76,15 @@ async function commitOne(
     data: { status: 'committed', hash, committedAt: at, ...(seconds ? { seconds } : {}) },
   });
   await setStatuses(tx, batch);
-  const edits = await tx.batchEdit.count({ where: { streamId, seq } });
-  const superseding = batch.joinedSeq === null ? {} : { supersededBy: batch.joinedSeq };
-  await writeEvent(tx, { streamId, kind, seq, detail: { edits, hash, ...superseding }, at });
+  const detail = {
+    edits: await tx.batchEdit.count({ where: { streamId, seq } }),
+    hash,
+    ...(batch.joinedSeq !== null && { supersededBy: batch.joinedSeq }),
+    ...(batch.revocationId !== null && { revocation: batch.revocationId }),
+    ...(batch.reason !== null && { reason: batch.reason }),
+    ...(kind === 'revoke' && { layers: (await removalsAt(tx, streamId, [seq])).get(seq) ?? [] }),
+  };
+  await writeEvent(tx, { streamId, kind, seq, detail, at });
 }
 
 export function commitRecords(db: Database): Pick<Store, 'commitBatch'> {

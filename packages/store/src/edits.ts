@@ -1,9 +1,9 @@
 import { type Edit, type EditStatus, ErrataError } from '@errata/contracts';
-import { activeCondition, partsFor } from './batch-records.js';
 import type { Database, Transaction } from './database.js';
 import { type Edit as EditRow, Prisma, type Stream } from './generated/client.js';
 import { type Inheritance, inheritanceOf, inheritedEdits, inheritedStatuses } from './inherited.js';
 import { lockStream, unknownStream } from './locks.js';
+import { type Placement, placementsAt } from './placements.js';
 import { toEdit } from './rows.js';
 import { assertStorable, storable } from './text.js';
 import type { EditOutcome, Store } from './types.js';
@@ -50,7 +50,11 @@ async function setOutcome(tx: Transaction, streamId: string, outcome: EditOutcom
   const { editId, status } = outcome;
   const where = { id: editId, streamId };
   const edit = await tx.edit.findFirst({ where });
-  if (!edit) throw unknownEdit(streamId, editId);
+  if (!edit) {
+    // What a branch finds out about an edit that it wrote again stays out of the row, which is the origin's.
+    if (await tx.batchEdit.findFirst({ where: { editId, streamId } })) return;
+    throw unknownEdit(streamId, editId);
+  }
   if (status === 'superseded' || status === 'revoked')
     throw new ErrataError('INVALID_REQUEST', `edit ${editId} becomes ${status} by a batch, not by an outcome`);
   if (status === 'rejected') {
@@ -83,11 +87,11 @@ async function listSeen(
   inheritance: Inheritance,
   { status, above, take }: { status: EditStatus | undefined; above: number; take: number },
 ): Promise<EditRow[]> {
-  const seen = await tx.$queryRaw<{ id: string; status: string; reason: string | null }[]>`
-    SELECT id, status, reason FROM (
-      SELECT id, ordinal, status, reason FROM edits WHERE stream_id = ${streamId} AND ordinal > ${above}
+  const seen = await tx.$queryRaw<Pick<EditRow, 'id' | 'status' | 'reason' | 'seq' | 'column'>[]>`
+    SELECT id, status, reason, seq, "column" FROM (
+      SELECT id, ordinal, status, reason, seq, "column" FROM edits WHERE stream_id = ${streamId} AND ordinal > ${above}
       UNION ALL
-      SELECT id, ordinal, status, reason FROM (${inheritedEdits(inheritance, Prisma.sql`e.ordinal > ${above}`)}) i
+      SELECT id, ordinal, status, reason, seq, "column" FROM (${inheritedEdits(inheritance, Prisma.sql`e.ordinal > ${above}`)}) i
     ) s ${status === undefined ? Prisma.empty : Prisma.sql`WHERE status = ${status}`}
     ORDER BY ordinal LIMIT ${take}`;
   const rows = await tx.edit.findMany({ where: { id: { in: seen.map(({ id }) => id) } } });
@@ -98,20 +102,22 @@ async function listSeen(
   });
 }
 
+function positionOf(placement: Placement | undefined): { seq: number; column: number } | undefined {
+  return placement && { seq: placement.seq, column: placement.column };
+}
+
 export function unknownEdit(streamId: string, editId: string): ErrataError {
   return new ErrataError('UNKNOWN_EDIT', `stream ${streamId} has no edit ${JSON.stringify(editId.slice(0, 100))}`);
 }
 
 /** Edits whose columns are in the weights at a position, by ordinal. @throws ErrataError UNKNOWN_POSITION */
 export async function activeAt(tx: Transaction, stream: Stream, seq: number): Promise<Edit[]> {
-  const lineage = await partsFor(tx, stream.id, seq);
-  const ids = await tx.$queryRaw<{ ids: string[] | null }[]>(
-    Prisma.sql`SELECT array_agg(e.id) AS ids FROM edits e WHERE ${activeCondition(lineage)}`,
-  );
-  const rows = await tx.edit.findMany({ where: { id: { in: ids[0]?.ids ?? [] } }, orderBy: { ordinal: 'asc' } });
+  const placed = new Map((await placementsAt(tx, stream.id, seq)).map((one) => [one.editId, one]));
+  const rows = await tx.edit.findMany({ where: { id: { in: [...placed.keys()] } }, orderBy: { ordinal: 'asc' } });
   const inheritance = await inheritanceOf(tx, { ...stream, head: seq });
   const statuses = inheritance && (await inheritedStatuses(tx, inheritance));
-  return rows.map((row) => toEdit({ ...row, ...statuses?.get(row.id) }));
+  // An edit that was written again later stands where it stood then.
+  return rows.map((row) => toEdit({ ...row, ...statuses?.get(row.id), ...positionOf(placed.get(row.id)) }));
 }
 
 export function editRecords(db: Database): Pick<Store, 'listEdits' | 'getEdit' | 'activeEdits' | 'updateEdits'> {
@@ -140,7 +146,7 @@ export function editRecords(db: Database): Pick<Store, 'listEdits' | 'getEdit' |
       const seen = inheritance && (await inheritedStatuses(db.prisma, inheritance, Prisma.sql`e.id = ${editId}`));
       const shown = seen?.get(editId);
       if (!row || !shown) throw unknownEdit(streamId, editId);
-      return toEdit({ ...row, status: shown.status, reason: shown.reason });
+      return toEdit({ ...row, ...shown });
     },
 
     async activeEdits(streamId, seq) {

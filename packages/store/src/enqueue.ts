@@ -1,5 +1,6 @@
 import { type Edit, type EditInput, newId } from '@errata/contracts';
 import type { Database, Transaction } from './database.js';
+import { assertFuture } from './expiry.js';
 import { Prisma, type Stream } from './generated/client.js';
 import { answerOnce, findAnswer } from './idempotency.js';
 import { inheritanceOf, inheritedEdits } from './inherited.js';
@@ -19,24 +20,36 @@ interface Known {
   readonly id: string;
   readonly targetHash: string;
   readonly importance: number;
+  readonly expiresAt: string | null;
+}
+
+/** Said where a repeated edit has another expiry than the one that stays. */
+function expiryHint(given: string | undefined, kept: string | null): string {
+  if ((given === undefined ? null : Date.parse(given)) === (kept === null ? null : Date.parse(kept))) return '';
+  return `, ${kept === null ? 'which does not expire' : `which expires at ${kept}`}: change that with PATCH`;
 }
 
 /** The latest edit of each key that is queued, under way or in the weights. */
 async function latestByKey(tx: Transaction, stream: Stream, keys: string[]): Promise<Map<string, Known>> {
   const inheritance = await inheritanceOf(tx, stream);
   const inherited = inheritance
-    ? Prisma.sql`UNION ALL SELECT id, key_hash, target_hash, importance, ordinal
+    ? Prisma.sql`UNION ALL SELECT id, key_hash, target_hash, importance, expires_at, ordinal
         FROM (${inheritedEdits(inheritance, Prisma.sql`e.key_hash = ANY(${keys})`)}) i WHERE status IN ('applied', 'verified')`
     : Prisma.empty;
-  const rows = await tx.$queryRaw<{ id: string; key_hash: string; target_hash: string; importance: number }[]>`
-    SELECT DISTINCT ON (key_hash) id, key_hash, target_hash, importance FROM (
-      SELECT id, key_hash, target_hash, importance, ordinal FROM edits
+  const rows = await tx.$queryRaw<
+    { id: string; key_hash: string; target_hash: string; importance: number; expires_at: Date | null }[]
+  >`
+    SELECT DISTINCT ON (key_hash) id, key_hash, target_hash, importance, expires_at FROM (
+      SELECT id, key_hash, target_hash, importance, expires_at, ordinal FROM edits
       WHERE stream_id = ${stream.id} AND key_hash = ANY(${keys})
         AND (status IN ('queued', 'resolved') OR (status IN ('applied', 'verified') AND seq IS NOT NULL))
       ${inherited}) k
     ORDER BY key_hash, ordinal DESC`;
   return new Map(
-    rows.map(({ id, key_hash, target_hash, importance }) => [key_hash, { id, targetHash: target_hash, importance }]),
+    rows.map(({ id, key_hash, target_hash, importance, expires_at }) => [
+      key_hash,
+      { id, targetHash: target_hash, importance, expiresAt: expires_at?.toISOString() ?? null },
+    ]),
   );
 }
 
@@ -58,14 +71,15 @@ async function replay(tx: Transaction, streamId: string, answer: StoredAnswer): 
 async function insertEdits(tx: Transaction, rows: readonly Prisma.EditCreateManyInput[]): Promise<void> {
   await tx.$executeRaw`
     INSERT INTO edits (id, stream_id, ordinal, subject, prompt, target, paraphrases, neighbours, source, tags,
-      importance, key_hash, target_hash, status, reason, created_at, updated_at)
+      importance, expires_at, key_hash, target_hash, status, reason, created_at, updated_at)
     SELECT id, "streamId", ordinal, subject, prompt, target,
       ARRAY(SELECT jsonb_array_elements_text(paraphrases)), ARRAY(SELECT jsonb_array_elements_text(neighbours)),
-      source, ARRAY(SELECT jsonb_array_elements_text(tags)), importance, "keyHash", "targetHash", status, reason,
+      source, ARRAY(SELECT jsonb_array_elements_text(tags)), importance, "expiresAt", "keyHash", "targetHash", status,
+      reason,
       "createdAt", "updatedAt"
     FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) AS r(
       id text, "streamId" text, ordinal int, subject text, prompt text, target text, paraphrases jsonb,
-      neighbours jsonb, source text, tags jsonb, importance float8, "keyHash" text, "targetHash" text, status text, reason text,
+      neighbours jsonb, source text, tags jsonb, importance float8, "expiresAt" timestamptz, "keyHash" text, "targetHash" text, status text, reason text,
       "createdAt" timestamptz, "updatedAt" timestamptz)`;
 }
 
@@ -87,6 +101,8 @@ export function enqueueRecords(db: Database): Pick<Store, 'enqueueEdits'> {
 
         const latest = await latestByKey(tx, stream, [...new Set(hashed.map((edit) => edit.keyHash))]);
         const now = new Date();
+        for (const [index, { expiresAt }] of inputs.entries())
+          assertFuture(expiresAt, `edits[${index}].expiresAt`, now);
         const rejected: Record<string, string> = {};
         const rows = hashed.map(({ input, keyHash, targetHash }, index) => {
           const id = newId('edt', now.getTime());
@@ -94,8 +110,8 @@ export function enqueueRecords(db: Database): Pick<Store, 'enqueueEdits'> {
           const same = latest.get(keyHash);
           const importance = input.importance ?? 1;
           const duplicate = same?.targetHash === targetHash && same.importance === importance;
-          if (duplicate) rejected[ordinal] = `the same as ${same.id}`;
-          else latest.set(keyHash, { id, targetHash, importance });
+          if (duplicate) rejected[ordinal] = `the same as ${same.id}${expiryHint(input.expiresAt, same.expiresAt)}`;
+          else latest.set(keyHash, { id, targetHash, importance, expiresAt: input.expiresAt ?? null });
           return {
             id,
             streamId,
@@ -108,6 +124,7 @@ export function enqueueRecords(db: Database): Pick<Store, 'enqueueEdits'> {
             source: input.source ?? null,
             tags: input.tags,
             importance,
+            expiresAt: input.expiresAt === undefined ? null : new Date(input.expiresAt),
             keyHash,
             targetHash,
             status: duplicate ? 'rejected' : 'queued',

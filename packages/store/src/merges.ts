@@ -38,7 +38,8 @@ async function earlierMerges(tx: Transaction, stream: Stream, theirs: readonly E
   const sources = theirs.flatMap(({ mergedFrom }) => (mergedFrom === null ? [] : [mergedFrom]));
   const path = stream.originSeq ? await partsFor(tx, stream.id, stream.originSeq) : [];
   const own = await tx.$queryRaw<{ id: string }[]>`
-    SELECT e.id FROM edits e WHERE e.id = ANY(${sources}) AND (e.stream_id = ${stream.id} OR ${isWithin('e', path)})`;
+    SELECT e.id FROM edits e WHERE e.id = ANY(${sources}) AND (e.stream_id = ${stream.id} OR EXISTS (
+      SELECT FROM batch_edits w WHERE w.edit_id = e.id AND w.source_seq IS NULL AND ${isWithin('w', path)}))`;
   return {
     merged: new Set(merged.map(({ merged_from }) => merged_from)),
     ownIds: new Set(own.map(({ id }) => id)),
@@ -70,8 +71,13 @@ function refusal(stream: Stream, other: Stream, conflicts: readonly MergeConflic
 }
 
 /** An edit as it could have been sent. */
-function asInput({ subject, prompt, target, paraphrases, neighbours, source, tags, importance }: Edit): EditInput {
-  const optional = { ...(subject !== null && { subject }), ...(source !== null && { source }) };
+function asInput(edit: Edit): EditInput {
+  const { subject, prompt, target, paraphrases, neighbours, source, tags, importance, expiresAt } = edit;
+  const optional = {
+    ...(subject !== null && { subject }),
+    ...(source !== null && { source }),
+    ...(expiresAt !== null && { expiresAt }),
+  };
   return { prompt, target, paraphrases, neighbours, tags, importance, ...optional };
 }
 

@@ -1,11 +1,11 @@
 import { ErrataError } from '@errata/contracts';
-import { findBatch, findJoined } from './batch-records.js';
+import { findBatch, findJoined, partsFor } from './batch-records.js';
 import type { Database, Transaction } from './database.js';
 import { unknownEdit } from './edits.js';
 import type { Stream } from './generated/client.js';
 import { lineageOf, positionHash } from './lineage.js';
 import { unknownPosition, unknownStream } from './locks.js';
-import { ownerOf, ownershipOf } from './owners.js';
+import { isWithin, ownerOf, ownershipOf } from './owners.js';
 import { assertStorable } from './text.js';
 import type { PositionTarget, Store } from './types.js';
 
@@ -45,23 +45,25 @@ async function writtenBy(tx: Transaction, stream: Stream, time: Date): Promise<n
   return 0;
 }
 
-/** The position that the batch of an edit was committed on. */
+/** The position that the first batch of an edit was committed on. */
 async function beforeEdit(tx: Transaction, stream: Stream, editId: string): Promise<number> {
   assertStorable({ edit: editId });
   const edit = await tx.edit.findUnique({ where: { id: editId } });
   const ownership = await ownershipOf(tx, stream.id);
   if (!edit || !ownership?.owners.some(({ streamId }) => streamId === edit.streamId))
     throw unknownEdit(stream.id, editId);
-  const lineage = await lineageOf(tx, stream.id, stream.head);
-  const written = edit.seq !== null && lineage.includes(edit.seq);
-  if (edit.seq === null || !written || (await ownerOf(tx, stream.id, edit.seq)) !== edit.streamId)
+  const [first] = await tx.$queryRaw<{ stream_id: string; seq: number }[]>`
+    SELECT m.stream_id, m.seq FROM batch_edits m
+    WHERE m.edit_id = ${editId} AND m.source_seq IS NULL AND ${isWithin('m', await partsFor(tx, stream.id, stream.head))}
+    ORDER BY m.seq LIMIT 1`;
+  if (first === undefined)
     throw new ErrataError(
       'EDIT_NOT_ON_LINEAGE',
       `edit ${editId} ${edit.seq === null ? `is ${edit.status} and was never written` : `was written at seq ${edit.seq}, which the head at seq ${stream.head} does not build on`}: name a seq`,
     );
-  const batch = await findBatch(tx, edit.streamId, edit.seq);
-  if (!batch) throw unknownPosition(stream.id, edit.seq);
-  return ((await findJoined(tx, edit.streamId, edit.seq)) ?? batch).parentSeq;
+  const batch = await findBatch(tx, first.stream_id, first.seq);
+  if (!batch) throw unknownPosition(stream.id, first.seq);
+  return ((await findJoined(tx, first.stream_id, first.seq)) ?? batch).parentSeq;
 }
 
 async function seqOf(tx: Transaction, stream: Stream, target: PositionTarget): Promise<number> {

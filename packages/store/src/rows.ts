@@ -22,6 +22,7 @@ export function toEdit(row: Rows.Edit): Edit {
     baseline: row.baseline as Baseline | null,
     answer: row.answer,
     mergedFrom: row.mergedFrom,
+    expiresAt: row.expiresAt?.toISOString() ?? null,
     createdAt: row.createdAt.toISOString(),
     updatedAt: row.updatedAt.toISOString(),
   };

@@ -12,11 +12,13 @@ import { corpusRecords } from './corpora.js';
 import { covariancePartialRecords } from './covariance-partials.js';
 import { covarianceRecords } from './covariances.js';
 import { type Database, openDatabase, type StoreLogger } from './database.js';
+import { editHistoryRecords } from './edit-history.js';
 import { editRecords } from './edits.js';
 import { enqueueRecords } from './enqueue.js';
 import { toStoreError } from './errors.js';
 import { evaluationRecords } from './evaluations.js';
 import { eventRecords } from './events.js';
+import { expiryRecords } from './expiry.js';
 import { figureRecords } from './figures.js';
 import { garbageRecords } from './garbage.js';
 import { lineageRecords } from './lineage.js';
@@ -24,8 +26,10 @@ import { logRecords } from './log.js';
 import { mergeRecords } from './merges.js';
 import { APPLIED, pendingMigrations, readMigrations } from './migrate.js';
 import { modelRecords } from './models.js';
+import { workRecords } from './next-work.js';
 import { positionRecords } from './positions.js';
 import { replayCostRecords } from './replay-cost.js';
+import { revocationRecords } from './revocations.js';
 import { rollbackRecords } from './rollback.js';
 import { settleRecords } from './settle.js';
 import { shardRecords } from './shards.js';
@@ -94,6 +98,10 @@ export function createStore(options: StoreOptions): Store {
     ...mergeRecords(db),
     ...claimRecords(db),
     ...claimRevokeRecords(db),
+    ...workRecords(db),
+    ...revocationRecords(db),
+    ...expiryRecords(db),
+    ...editHistoryRecords(db),
     ...batchRecords(db),
     ...settleRecords(db),
     ...targetRecords(db),

@@ -168,6 +168,9 @@ export function streamRecords(
         SELECT s.id FROM streams s
         WHERE EXISTS (SELECT FROM edits e WHERE e.stream_id = s.id AND e.status = 'queued')
            OR EXISTS (SELECT FROM batches b WHERE b.stream_id = s.id AND b.status = 'claimed')
+           OR EXISTS (SELECT FROM revocations r WHERE r.stream_id = s.id AND r.finished_at IS NULL)
+           OR (s.status = 'ready' AND EXISTS (SELECT FROM edits e WHERE e.stream_id = s.id AND e.expires_at <= now()
+                 AND e.status IN ('applied', 'verified') AND e.seq IS NOT NULL))
         ORDER BY s.id`;
       return rows.map((row) => row.id);
     },

@@ -6,13 +6,17 @@ import type {
   Checkpoint,
   Corpus,
   Edit,
+  EditHistory,
   EditInput,
   EditorConfig,
+  EditSelection,
   EditStatus,
   Evaluation,
   LayerDrift,
   LayerPreparation,
   Model,
+  Revocation,
+  RevocationPreview,
   Stream,
   StreamEvent,
   StreamPosition,
@@ -80,7 +84,27 @@ export interface ClaimedBatch {
   readonly columns: readonly { readonly seq: number; readonly column: number }[];
   /** For apply: a revoke batch that must be staged first and is committed together with this one (superseded edits). */
   readonly supersedes: ClaimedBatch | null;
+  /** The revocation that this batch is part of; its apply batches write later edits again. */
+  readonly revocationId: string | null;
   readonly createdAt: string;
+}
+
+/** What a stream is to do next. At most one of `batch` and `finishing` is there. */
+export interface Work {
+  /** A batch that is claimed: to be carried to its commit. */
+  readonly batch: ClaimedBatch | null;
+  /** A revocation whose batches are all committed: verify it if asked, then say so with `finishRevocation`. */
+  readonly finishing: { readonly revocationId: string; readonly verify: boolean } | null;
+  /** When the next edit expires, an ISO time; null where none does. */
+  readonly nextExpiry: string | null;
+}
+
+/** A revocation as it is asked for. */
+export interface NewRevocation {
+  readonly selection: EditSelection;
+  readonly reason: string | null;
+  readonly retarget: boolean;
+  readonly verify: boolean;
 }
 
 export interface NewStream {
@@ -218,7 +242,7 @@ export interface Store extends SnapshotStore, GarbageStore {
    * event.
    */
   finishPreparation(streamId: string, layers: readonly LayerPreparation[]): Promise<void>;
-  /** Streams with queued edits or a claimed, uncommitted batch: what the sweep wakes. */
+  /** Streams with queued edits, a claimed batch, a revocation that has not ended or expired edits: what the sweep wakes. */
   listStreamsWithWork(): Promise<string[]>;
 
   // edits
@@ -260,6 +284,16 @@ export interface Store extends SnapshotStore, GarbageStore {
   claimBatch(streamId: string, limit: number): Promise<ClaimedBatch | null>;
   /** Claims the revocation of applied edits. Claiming the same edits again while uncommitted yields the same batch. @throws UNKNOWN_EDIT, EDIT_NOT_REVOCABLE, NOT_READY another batch is under way */
   claimRevoke(streamId: string, editIds: readonly string[], reason: string | null): Promise<ClaimedBatch>;
+  /**
+   * What to do next: a batch under way goes on, then revocations in the order they were asked for, batch by batch, then
+   * edits that have expired (queued ones end `rejected`), then queued edits as `claimBatch` takes them.
+   * @param options `at`: the time that counts for expiry, ISO; `held`: the stream is paused or has failed, so that only
+   * revocations that were asked for go on, and a batch that was left behind is given up for them
+   */
+  nextWork(
+    streamId: string,
+    options: { readonly limit: number; readonly at: string; readonly held: boolean },
+  ): Promise<Work>;
   /** The batch with this seq as claimed, less what was dropped; also after its commit. @throws UNKNOWN_POSITION none, or given up */
   getClaimedBatch(streamId: string, seq: number): Promise<ClaimedBatch>;
   /**
@@ -307,6 +341,45 @@ export interface Store extends SnapshotStore, GarbageStore {
   /** Walks the lineage of a position and recomputes every hash. */
   verifyLog(streamId: string, seq: number): Promise<{ hash: string; entries: number; problems: string[] }>;
 
+  // revocations: sets of edits taken out in several batches, see `nextWork`
+  /**
+   * Stores what is to be taken out; the edits are chosen when it begins. The same idempotency key and body again answer
+   * the same one. @throws UNKNOWN_STREAM, IDEMPOTENCY_CONFLICT
+   */
+  createRevocation(
+    streamId: string,
+    revocation: NewRevocation,
+    idempotency?: Idempotency,
+  ): Promise<{ revocation: Revocation; replayed: boolean }>;
+  /** What a revocation would do now. @throws UNKNOWN_STREAM, UNKNOWN_EDIT, EDIT_NOT_REVOCABLE */
+  previewRevocation(streamId: string, selection: EditSelection): Promise<RevocationPreview>;
+  /** @throws UNKNOWN_REVOCATION */
+  getRevocation(streamId: string, revocationId: string): Promise<Revocation>;
+  /** The newest first, at most a hundred. */
+  listRevocations(streamId: string): Promise<Revocation[]>;
+  /** Ends one between two of its batches. Idempotent. @throws UNKNOWN_REVOCATION, REVOCATION_ENDED */
+  cancelRevocation(streamId: string, revocationId: string): Promise<Revocation>;
+  /** Ends one whose batches are committed. Idempotent. @param deviation what verification found, or null */
+  finishRevocation(streamId: string, revocationId: string, deviation: Revocation['deviation']): Promise<void>;
+  /** Ends one that cannot go on, and gives its batch up; what it committed stays. Idempotent. */
+  failRevocation(
+    streamId: string,
+    revocationId: string,
+    failure: NonNullable<Revocation['failure']>,
+  ): Promise<Revocation>;
+  /**
+   * Changes when an edit expires, or that it does, in its stream and the branches that have it.
+   * @returns the streams that have to look again when their next edit expires
+   * @throws UNKNOWN_EDIT, INVALID_REQUEST not in the future, or inherited; EDIT_NOT_REVOCABLE it was rejected
+   */
+  setExpiry(
+    streamId: string,
+    editId: string,
+    expiresAt: string | null,
+  ): Promise<{ edit: Edit; streams: readonly string[] }>;
+  /** What became of an edit, step by step. @throws UNKNOWN_EDIT */
+  editHistory(streamId: string, editId: string): Promise<EditHistory>;
+
   // time travel
   /** @throws UNKNOWN_STREAM, UNKNOWN_POSITION, UNKNOWN_CHECKPOINT, UNKNOWN_EDIT, EDIT_NOT_ON_LINEAGE, INVALID_REQUEST no time */
   resolvePosition(streamId: string, target: PositionTarget): Promise<{ seq: number; hash: string }>;
@@ -337,9 +410,13 @@ export interface Store extends SnapshotStore, GarbageStore {
   getCheckpoint(streamId: string, name: string): Promise<Checkpoint>;
   /**
    * Moves the head to an earlier position of any lineage of the stream. Edits outside that lineage become `revoked`
-   * with a reason, edits revoked on the dropped part come back as applied. @throws UNKNOWN_POSITION, POSITION_COLLECTED
+   * with a reason, edits revoked on the dropped part come back as applied; a revocation that has begun is cancelled. With
+   * an idempotency key, the same again moves nothing and answers the same.
+   * @throws UNKNOWN_POSITION, POSITION_COLLECTED, IDEMPOTENCY_CONFLICT
    */
-  rollback(streamId: string, seq: number): Promise<{ head: number; hash: string; editIds: string[] }>;
+  rollback(streamId: string, seq: number, idempotency?: Idempotency): Promise<Moved>;
+  /** What a rollback with this idempotency key answered, or null. @throws IDEMPOTENCY_CONFLICT */
+  rollbackAnswered(streamId: string, idempotency: Idempotency): Promise<Moved | null>;
   listEvents(streamId: string): Promise<StreamEvent[]>;
 
   // covariance: d_in × d_in second moments, content-addressed by model, layer, corpus and tokens
@@ -394,6 +471,13 @@ export interface Store extends SnapshotStore, GarbageStore {
   /** Whether the database answers and its schema is current. */
   ping(): Promise<void>;
   close(): Promise<void>;
+}
+
+/** Where a rollback left the head, and the edits whose status it changed. */
+export interface Moved {
+  readonly head: number;
+  readonly hash: string;
+  readonly editIds: string[];
 }
 
 /** An HTTP Idempotency-Key with the hash of the request it came with. */

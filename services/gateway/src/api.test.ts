@@ -134,34 +134,6 @@ describe('edits and the head', () => {
     expect(bad.body.errors.map((e: { field: string }) => e.field)).toEqual(['limit', 'state']);
   });
 
-  test('a revocation goes to the workflow once every edit is known', async () => {
-    const [a, b] = await submit();
-    const json = { edits: [a.id, b.id, a.id], reason: 'outdated' };
-    const answer = await call(gateway, 'POST', `${at}/revocations`, { json });
-    expect(answer).toMatchObject({ status: 200, body: { head: 1, edits: [a.id, b.id] } });
-    expect(gateway.workflows.calls.at(-1)).toEqual({ name: 'revoke', args: [stream.id, [a.id, b.id], 'outdated'] });
-
-    gateway.workflows.calls.length = 0;
-    const unknown = `edt_${'f'.repeat(32)}`;
-    const refused = await call(gateway, 'POST', `${at}/revocations`, { json: { edits: [a.id, unknown] } });
-    expect(refused).toMatchObject({ status: 404, body: { code: 'UNKNOWN_EDIT', errors: [{ field: 'edits[1]' }] } });
-    expect(gateway.workflows.calls).toEqual([]);
-  });
-
-  test('an error of the workflow reaches the client as it is', async () => {
-    const [a] = await submit();
-    gateway.workflows.failure = new ErrataError('EDIT_NOT_REVOCABLE', `the edit ${a.id} is queued`);
-    const answer = await call(gateway, 'POST', `${at}/revocations`, { json: { edits: [a.id] } });
-    expect(answer).toMatchObject({
-      status: 409,
-      body: { code: 'EDIT_NOT_REVOCABLE', detail: `the edit ${a.id} is queued` },
-    });
-    gateway.workflows.failure = new ErrataError('NOT_READY', 'Temporal is away');
-    const later = await call(gateway, 'POST', `${at}/revocations`, { json: { edits: [a.id] } });
-    expect(later).toMatchObject({ status: 503, body: { retryable: true } });
-    expect(Number(later.headers.get('retry-after'))).toBeGreaterThan(0);
-  });
-
   test('checkpoints are made and listed; rollback takes a checkpoint or a position, not both', async () => {
     const made = await call(gateway, 'POST', `${at}/checkpoints`, { json: { name: 'start' } });
     expect(made).toMatchObject({ status: 201, body: { name: 'start', seq: 0 } });

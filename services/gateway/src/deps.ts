@@ -1,6 +1,6 @@
 import type { Checkpoint, EditorConfig, HeadChange, Model } from '@errata/contracts';
 import type { Fleet, ModelRuntime, ShardWorker } from '@errata/rpc';
-import type { Store } from '@errata/store';
+import type { Idempotency, Store } from '@errata/store';
 import type { RequestHandler } from 'express';
 import type { Registry } from 'prom-client';
 
@@ -11,16 +11,20 @@ export type GatewayStore = Pick<
   | 'addCorpus'
   | 'commonPosition'
   | 'createBranch'
+  | 'cancelRevocation'
   | 'createEvaluation'
+  | 'createRevocation'
   | 'createStream'
   | 'deleteCorpus'
   | 'diffEdits'
+  | 'editHistory'
   | 'enqueueEdits'
   | 'getCheckpoint'
   | 'getCorpus'
   | 'getEdit'
   | 'getEvaluation'
   | 'getModel'
+  | 'getRevocation'
   | 'getStream'
   | 'hashAt'
   | 'listBatches'
@@ -30,12 +34,16 @@ export type GatewayStore = Pick<
   | 'listEdits'
   | 'listEvents'
   | 'listModels'
+  | 'listRevocations'
   | 'listStreams'
   | 'mergeStream'
   | 'ping'
+  | 'previewRevocation'
   | 'registerModel'
   | 'resolvePosition'
+  | 'rollbackAnswered'
   | 'saveEvaluation'
+  | 'setExpiry'
   | 'verifyLog'
 >;
 
@@ -46,8 +54,13 @@ export type GatewayStore = Pick<
 export interface WorkflowGateway {
   /** Tells the workflow of a stream that there is work, starting it where it does not run. */
   wake(streamId: string): Promise<void>;
-  revoke(streamId: string, editIds: readonly string[], reason: string | null, signal: AbortSignal): Promise<HeadChange>;
-  rollback(streamId: string, seq: number, signal: AbortSignal): Promise<HeadChange>;
+  /** With an idempotency key, the same again moves nothing. */
+  rollback(
+    streamId: string,
+    seq: number,
+    idempotency: Idempotency | undefined,
+    signal: AbortSignal,
+  ): Promise<HeadChange>;
   checkpoint(streamId: string, name: string, signal: AbortSignal): Promise<Checkpoint>;
   pause(streamId: string, signal: AbortSignal): Promise<void>;
   resume(streamId: string, signal: AbortSignal): Promise<void>;

@@ -71,9 +71,8 @@ export function connectWorkflows(options: TemporalOptions): WorkflowGateway & { 
         }),
       );
     },
-    revoke: (streamId, editIds, reason, signal) =>
-      update<HeadChange>(streamId, 'revoke', [{ editIds, reason }], signal),
-    rollback: (streamId, seq, signal) => update<HeadChange>(streamId, 'rollback', [{ seq }], signal),
+    rollback: (streamId, seq, idempotency, signal) =>
+      update<HeadChange>(streamId, 'rollback', [{ seq, ...(idempotency && { idempotency }) }], signal),
     checkpoint: (streamId, name, signal) => update<Checkpoint>(streamId, 'checkpoint', [{ name }], signal),
     pause: (streamId, signal) => update<void>(streamId, 'pause', [], signal),
     resume: (streamId, signal) => update<void>(streamId, 'resume', [], signal),

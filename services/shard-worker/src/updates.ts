@@ -179,8 +179,8 @@ function* updateMessages(layer: number, update: UpdateOutput): Generator<ApplyRe
   const { rDiagonal, stats, seconds } = update;
   for (const name of ['keys', 'g', 'b'] as const)
     for (const chunk of tensorChunks(layer, matrixOf(update[name]), name)) yield { part: { $case: 'chunk', chunk } };
-  const { keyNorm, residualNorm, updateNorm, lambdaMin } = stats;
-  const figures = { rDiagonal: [...rDiagonal], keyNorm, residualNorm, updateNorm, lambdaMin, seconds };
+  const { keyNorm, residualNorm, updateNorm, lambdaMin, byInversion } = stats;
+  const figures = { rDiagonal: [...rDiagonal], keyNorm, residualNorm, updateNorm, lambdaMin, seconds, byInversion };
   yield { part: { $case: 'stats', stats: figures } };
 }
 

@@ -1,4 +1,4 @@
-import type { BatchPlan, StreamActivities } from '../activities.js';
+import type { BatchPlan, StreamActivities, WorkPlan } from '../activities.js';
 
 /** What a test sees of the activities that were run. */
 export interface Recording {
@@ -6,6 +6,8 @@ export interface Recording {
   readonly calls: string[];
   readonly queue: BatchPlan[];
   head: number;
+  /** What there is to do at a time; the queue alone unless a test says otherwise. */
+  work: (at: string, held: boolean) => WorkPlan;
 }
 
 /**
@@ -19,6 +21,7 @@ export function recordActivities(overrides: Partial<StreamActivities> = {}): Rec
     calls,
     queue,
     head: 0,
+    work: (_, held) => ({ batch: held ? null : (queue[0] ?? null), finishing: null, nextExpiry: null }),
     activities: {
       requestCovariances: async () => {
         note('requestCovariances');
@@ -26,6 +29,17 @@ export function recordActivities(overrides: Partial<StreamActivities> = {}): Rec
       },
       prepareStream: async () => note('prepareStream'),
       failStream: async ({ detail }) => note(`failStream ${detail}`),
+      nextWork: async ({ at, held }) => {
+        note(held ? 'nextWork held' : 'nextWork');
+        return recording.work(at, held);
+      },
+      finishRevocation: async ({ revocationId, verify }) => {
+        note(`finishRevocation ${revocationId}${verify ? ' verified' : ''}`);
+      },
+      failRevocation: async ({ revocationId, code, message }) => {
+        note(`failRevocation ${revocationId} ${code} ${message}`);
+        return { cause: 'request' };
+      },
       claimBatch: async () => {
         note('claimBatch');
         return queue[0] ?? null;

@@ -69,6 +69,10 @@ function described(kind: StreamEvent['kind'], detail: StreamEvent['detail']): st
       return detail.supersededBy === undefined
         ? `${text('edits')} revoked`
         : `${text('edits')} superseded by ${text('supersededBy')}`;
+    case 'revocation':
+      return `${text('revocation')} (${text('cause')}) ${text('status')}`;
+    case 'expiry':
+      return detail.expiresAt === null ? `${text('edit')} stays` : `${text('edit')} expires at ${text('expiresAt')}`;
     case 'rollback':
       return `from ${text('from')}, ${text('edits')} edits changed state`;
     case 'checkpoint':

@@ -19,6 +19,7 @@ interface EditOptions {
   source?: string;
   tag: string[];
   importance?: number;
+  expires?: string;
   key?: string;
   wait: boolean;
 }
@@ -40,6 +41,7 @@ export function addEdit(program: Command, contextOf: ContextOf): void {
     .option('--source <text>', 'where the correction comes from')
     .option('--tag <tag>', 'tag (repeatable)', collect, [])
     .option('--importance <weight>', 'what the edit counts against others, 0.01 to 100 (default 1)', importanceOf)
+    .option('--expires <time>', 'when it is taken out again, such as 2099-12-31T23:59:00+01:00')
     .option('--key <key>', 'Idempotency-Key: the same key and edits are stored once')
     .option('--no-wait', 'return when the edits are stored, not when they are verified')
     .addHelpText(
@@ -92,8 +94,10 @@ async function editsOf(
   if (byFlags && file !== undefined) throw new UsageError('give either a file or --prompt and --target, not both');
   if (!byFlags && options.importance !== undefined)
     throw new UsageError('--importance goes with --prompt and --target; in a file, write "importance" into the lines');
+  if (!byFlags && options.expires !== undefined)
+    throw new UsageError('--expires goes with --prompt and --target; in a file, write "expiresAt" into the lines');
   if (byFlags) {
-    const { prompt, subject, target, paraphrase, neighbour, source, tag, importance } = options;
+    const { prompt, subject, target, paraphrase, neighbour, source, tag, importance, expires } = options;
     if (prompt === undefined || target === undefined) throw new UsageError('an edit needs both --prompt and --target');
     const edit: EditDraft = {
       prompt,
@@ -104,6 +108,7 @@ async function editsOf(
       ...(subject !== undefined && { subject }),
       ...(source !== undefined && { source }),
       ...(importance !== undefined && { importance }),
+      ...(expires !== undefined && { expiresAt: expires }),
     };
     return toNdjson([edit]);
   }

@@ -1,11 +1,13 @@
 import { type EditStatus, editStatusSchema } from '@errata/contracts';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type ContextOf, findStream, streamOption } from '../context.js';
+import { UsageError } from '../failure.js';
+import { historyText } from '../revocation-text.js';
 import { editsTable } from '../tables.js';
 
-/** `errata edits`, `errata revoke`. */
+/** `errata edits`, with `show` and `expire`. */
 export function addEdits(program: Command, contextOf: ContextOf): void {
-  program
+  const edits = program
     .command('edits')
     .description('list the edits of a stream')
     .option(...streamOption)
@@ -32,22 +34,38 @@ export function addEdits(program: Command, contextOf: ContextOf): void {
       },
     );
 
-  program
-    .command('revoke')
-    .description('take edits back out of the model, exactly')
-    .argument('<edits...>', 'ids of the edits (edt_…)')
+  edits
+    .command('show')
+    .description('one edit, and what became of it step by step')
+    .argument('<edit>', 'id of the edit (edt_…)')
     .option(...streamOption)
-    .option('-r, --reason <text>', 'kept with the edits')
-    .addHelpText('after', '\nExample:\n  errata revoke edt_0193f0c2a1b47c6e8d5f3a2b1c0d9e8f --reason "no longer true"')
-    .action(async (edits: string[], options: { stream?: string; reason?: string }, command: Command) => {
+    .addHelpText('after', '\nExample:\n  errata edits show edt_0193f0c2a1b47c6e8d5f3a2b1c0d9e8f')
+    .action(async (id: string, options: { stream?: string }, command: Command) => {
       const context = contextOf(command);
       const client = await context.client();
       const stream = await findStream(context, client, options.stream);
-      const change = await client.revoke(stream.id, edits, options.reason, context);
-      context.result(
-        change,
-        () => `Revoked ${change.changed}. The head is now ${change.head}, log ${change.hash.slice(0, 16)}.`,
-      );
+      const history = await client.getEditHistory(stream.id, id, context);
+      context.result(history, () => historyText(history));
+    });
+
+  edits
+    .command('expire')
+    .description('change when an edit is taken out again')
+    .argument('<edit>', 'id of the edit (edt_…)')
+    .option(...streamOption)
+    .option('--at <time>', 'time with its offset, such as 2099-12-31T23:59:00+01:00')
+    .option('--never', 'it stays', false)
+    .addHelpText(
+      'after',
+      '\nExamples:\n  errata edits expire edt_0193f0c2a1b47c6e8d5f3a2b1c0d9e8f --at 2099-12-31T23:59:00+01:00\n  errata edits expire edt_0193f0c2a1b47c6e8d5f3a2b1c0d9e8f --never',
+    )
+    .action(async (id: string, options: { stream?: string; at?: string; never: boolean }, command: Command) => {
+      if ((options.at === undefined) !== options.never) throw new UsageError('give either --at TIME or --never');
+      const context = contextOf(command);
+      const client = await context.client();
+      const stream = await findStream(context, client, options.stream);
+      const edit = await client.setExpiry(stream.id, id, options.at ?? null, context);
+      context.result(edit, () => (edit.expiresAt ? `${id} expires at ${edit.expiresAt}.` : `${id} does not expire.`));
     });
 }
 

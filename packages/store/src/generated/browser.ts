@@ -45,6 +45,12 @@ export type Batch = Prisma.BatchModel
  */
 export type BatchEdit = Prisma.BatchEditModel
 /**
+ * Model Revocation
+ * A set of edits taken out in as many batches as it needs, each named by `Batch.revocationId`. `editIds` are those of the
+ * selection that were in the weights when it began; `retargetIds` the later ones that are written again.
+ */
+export type Revocation = Prisma.RevocationModel
+/**
  * Model Targets
  * Hidden states z found for a batch: rows × columns fp32, column-major.
  */

@@ -7,7 +7,7 @@ import { failureOf, openAiErrorOf } from './problem.js';
 import type { Method, Route } from './route.js';
 import { invalid, validate } from './validate.js';
 
-const verbs = { GET: 'get', POST: 'post', DELETE: 'delete' } as const satisfies Record<Method, string>;
+const verbs = { GET: 'get', POST: 'post', PATCH: 'patch', DELETE: 'delete' } as const satisfies Record<Method, string>;
 const keyPattern = /^[\x21-\x7e]{1,255}$/;
 
 /** Adds the routes of the table, and for each of their paths the answer to a wrong method. */

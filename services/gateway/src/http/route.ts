@@ -2,7 +2,7 @@ import type { ErrorCode } from '@errata/contracts';
 import type { z } from 'zod';
 import type { Log } from '../deps.js';
 
-export type Method = 'GET' | 'POST' | 'DELETE';
+export type Method = 'GET' | 'POST' | 'PATCH' | 'DELETE';
 
 /** What a handler knows of its request; params, query and body are validated. */
 export interface RouteContext<Query, Body> {

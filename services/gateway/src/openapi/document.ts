@@ -23,6 +23,7 @@ const parameterTexts: Readonly<Record<string, string>> = {
   stream: 'Id or name of the stream',
   edit: 'Id of the edit',
   evaluation: 'Id of the evaluation',
+  revocation: 'Id of the revocation',
   corpus: 'Id of the corpus',
 };
 

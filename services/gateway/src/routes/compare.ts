@@ -18,14 +18,13 @@ import {
 import type { Merge } from '@errata/store';
 import { z } from 'zod';
 import type { GatewayDeps } from '../deps.js';
-import { defineRoute, type Route } from '../http/route.js';
+import { defineRoute, type Route, type RouteContext } from '../http/route.js';
 import { requirePrepared } from './questions.js';
+import { endOfRevocation } from './revocations.js';
 import { askShard, wakeQuietly } from './shared.js';
 
 /** Time for the figures of one layer, in milliseconds. A worker that lags reads the log first. */
 const figuresTimeoutMs = 120_000;
-/** Most edits of one revocation, as in RevokeRequest: the step holds the columns of all of them. */
-const editsPerRevocation = 256;
 
 /** Comparing and merging streams. */
 export function compareRoutes(deps: GatewayDeps): Route[] {
@@ -67,7 +66,7 @@ export function compareRoutes(deps: GatewayDeps): Route[] {
         const { conflicts, revocations, dryRun } = body;
         const merge = await deps.store.mergeStream(stream.id, other.id, { conflicts, revocations, dryRun });
         if (merge.queued.length > 0) await wakeQuietly(deps, stream.id, log);
-        const revoked = dryRun ? null : await revokeAll(deps, stream, other, merge, signal);
+        const revoked = dryRun ? null : await revokeAll(deps, stream, other, merge, { signal, log });
         return { json: mergeAnswer(body, merge, revoked) };
       },
     }),
@@ -143,24 +142,25 @@ async function compareLayer(
   return { layer, distance, from: driftFrom, to: await drift(to, after) };
 }
 
-/** Revokes here what the other stream revoked, in steps that a batch can hold. */
+/** Revokes here what the other stream revoked, as one operation. Answers how far it is when the wait for it ends. */
 async function revokeAll(
   deps: GatewayDeps,
   stream: Stream,
   other: Stream,
   { revocations }: Merge,
-  signal: AbortSignal,
+  { signal, log }: Pick<RouteContext<unknown, unknown>, 'signal' | 'log'>,
 ): Promise<HeadChange | null> {
-  let change: HeadChange | null = null;
-  let changed = 0;
-  const edits: string[] = [];
-  for (let at = 0; at < revocations.length; at += editsPerRevocation) {
-    const ids = revocations.slice(at, at + editsPerRevocation).map(({ id }) => id);
-    change = await deps.workflows.revoke(stream.id, ids, `revoked in ${other.name}`, signal);
-    changed += change.changed;
-    edits.push(...change.edits);
-  }
-  return change && { ...change, changed, edits: edits.slice(0, limits.editsOfHeadChange) };
+  if (revocations.length === 0) return null;
+  const asked = {
+    selection: { edits: revocations.map(({ id }) => id) },
+    reason: `revoked in ${other.name}`,
+    retarget: false,
+    verify: false,
+  };
+  const { revocation } = await deps.store.createRevocation(stream.id, asked);
+  await wakeQuietly(deps, stream.id, log);
+  const { head, hash, changed, edits } = await endOfRevocation(deps, revocation, signal);
+  return { head, hash, changed, edits };
 }
 
 function mergeAnswer({ dryRun }: MergeRequest, merge: Merge, revoked: HeadChange | null): MergeResponse {

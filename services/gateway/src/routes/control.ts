@@ -1,6 +1,7 @@
 import {
   checkpointSchema,
   createCheckpointRequestSchema,
+  headChange,
   headChangeSchema,
   listCheckpointsResponseSchema,
   rollbackRequestSchema,
@@ -8,7 +9,7 @@ import {
 } from '@errata/contracts';
 import type { GatewayDeps } from '../deps.js';
 import { defineRoute, type Route } from '../http/route.js';
-import { targetOf } from './shared.js';
+import { idempotencyOf, targetOf } from './shared.js';
 
 /** Checkpoints, rollback, pause and resume: all through the stream's workflow, so that they never race a batch. */
 export function controlRoutes(deps: GatewayDeps): Route[] {
@@ -58,15 +59,24 @@ export function controlRoutes(deps: GatewayDeps): Route[] {
         'UNKNOWN_POSITION',
         'UNKNOWN_EDIT',
         'EDIT_NOT_ON_LINEAGE',
+        'IDEMPOTENCY_CONFLICT',
         'NOT_READY',
       ],
+      idempotencyKey: true,
       curl: `-H 'content-type: application/json' -d '{"checkpoint": "before-release"}'`,
       body: rollbackRequestSchema,
       reply: headChangeSchema,
-      handler: async ({ params, body, signal }) => {
+      handler: async ({ params, body, idempotencyKey, signal }) => {
         const stream = await deps.store.getStream(params.stream);
+        const idempotency = idempotencyOf(idempotencyKey, 'rollback', body);
+        const earlier = idempotency && (await deps.store.rollbackAnswered(stream.id, idempotency));
+        if (earlier)
+          return {
+            json: headChange(earlier.head, earlier.hash, earlier.editIds),
+            headers: { 'Idempotency-Replayed': 'true' },
+          };
         const { seq } = await deps.store.resolvePosition(stream.id, targetOf(body));
-        return { json: await deps.workflows.rollback(stream.id, seq, signal) };
+        return { json: await deps.workflows.rollback(stream.id, seq, idempotency, signal) };
       },
     }),
     ...(['pause', 'resume'] as const).map((operation) =>

@@ -1,13 +1,11 @@
 import {
-  ErrataError,
-  type ErrorDetail,
+  editHistorySchema,
   editInputSchema,
   editSchema,
-  headChangeSchema,
   limits,
   listEditsQuerySchema,
   listEditsResponseSchema,
-  revokeRequestSchema,
+  patchEditRequestSchema,
   submitEditsRequestSchema,
   submitEditsResponseSchema,
 } from '@errata/contracts';
@@ -17,7 +15,7 @@ import { defineRoute, type Route } from '../http/route.js';
 import type { GatewayMetrics } from '../metrics.js';
 import { idempotencyOf, wakeQuietly } from './shared.js';
 
-/** Sending, reading and revoking edits. */
+/** Sending and reading edits. */
 export function editRoutes(deps: GatewayDeps, metrics: Pick<GatewayMetrics, 'editsAccepted'>): Route[] {
   return [
     defineRoute({
@@ -88,42 +86,38 @@ export function editRoutes(deps: GatewayDeps, metrics: Pick<GatewayMetrics, 'edi
       },
     }),
     defineRoute({
-      method: 'POST',
-      path: '/v1/streams/{stream}/revocations',
-      operationId: 'revokeEdits',
+      method: 'GET',
+      path: '/v1/streams/{stream}/edits/{edit}/history',
+      operationId: 'getEditHistory',
       tag: 'Edits',
-      summary: 'Take edits back out of the weights, exactly',
-      description: 'Waits for the batch in progress, then appends a step with sign −1 to the log and moves the head.',
+      summary: 'What became of an edit, step by step',
+      description: 'When it was accepted, resolved, written, replaced, taken out, brought back, and by what.',
       status: 200,
-      errors: ['UNKNOWN_STREAM', 'UNKNOWN_EDIT', 'EDIT_NOT_REVOCABLE', 'REVOKE_ILL_CONDITIONED', 'NOT_READY'],
-      curl: `-H 'content-type: application/json' -d '{"edits": ["edt_01…"], "reason": "no longer true"}'`,
-      body: revokeRequestSchema,
-      reply: headChangeSchema,
-      handler: async ({ params, body, signal }) => {
+      errors: ['UNKNOWN_STREAM', 'UNKNOWN_EDIT'],
+      reply: editHistorySchema,
+      handler: async ({ params }) => {
         const stream = await deps.store.getStream(params.stream);
-        const ids = [...new Set(body.edits)];
-        await requireEdits(deps, stream.id, ids, body.edits);
-        return { json: await deps.workflows.revoke(stream.id, ids, body.reason ?? null, signal) };
+        return { json: await deps.store.editHistory(stream.id, params.edit) };
+      },
+    }),
+    defineRoute({
+      method: 'PATCH',
+      path: '/v1/streams/{stream}/edits/{edit}',
+      operationId: 'patchEdit',
+      tag: 'Edits',
+      summary: 'Change when an edit is taken out again, or clear it with null',
+      description: 'An edit that has been taken out keeps its new expiry for the case that a rollback brings it back.',
+      status: 200,
+      errors: ['UNKNOWN_STREAM', 'UNKNOWN_EDIT', 'EDIT_NOT_REVOCABLE'],
+      curl: `-H 'content-type: application/json' -d '{"expiresAt": "2099-12-31T23:59:00+01:00"}'`,
+      body: patchEditRequestSchema,
+      reply: editSchema,
+      handler: async ({ params, body, log }) => {
+        const stream = await deps.store.getStream(params.stream);
+        const { edit, streams } = await deps.store.setExpiry(stream.id, params.edit, body.expiresAt);
+        for (const id of streams) await wakeQuietly(deps, id, log);
+        return { json: edit };
       },
     }),
   ];
-}
-
-/** @throws UNKNOWN_EDIT naming every id that the stream does not have */
-async function requireEdits(
-  deps: GatewayDeps,
-  streamId: string,
-  ids: readonly string[],
-  given: readonly string[],
-): Promise<void> {
-  const details: ErrorDetail[] = [];
-  for (const id of ids) {
-    try {
-      await deps.store.getEdit(streamId, id);
-    } catch (error) {
-      if (!(error instanceof ErrataError) || error.code !== 'UNKNOWN_EDIT') throw error;
-      details.push({ field: `edits[${given.indexOf(id)}]`, message: error.message });
-    }
-  }
-  if (details.length > 0) throw new ErrataError('UNKNOWN_EDIT', details.map((d) => d.message).join('; '), { details });
 }

@@ -8,6 +8,7 @@ import { controlRoutes } from './control.js';
 import { corpusRoutes } from './corpora.js';
 import { editRoutes } from './edits.js';
 import { questionRoutes } from './questions.js';
+import { revocationRoutes } from './revocations.js';
 import { streamRoutes } from './streams.js';
 import { systemRoutes } from './system.js';
 import { verifyRoutes } from './verify.js';
@@ -19,6 +20,7 @@ export function routeTable(deps: GatewayDeps): readonly Route[] {
     ...streamRoutes(deps),
     ...corpusRoutes(deps),
     ...editRoutes(deps, metrics),
+    ...revocationRoutes(deps),
     ...controlRoutes(deps),
     ...branchRoutes(deps),
     ...compareRoutes(deps),

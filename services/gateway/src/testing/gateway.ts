@@ -1,6 +1,6 @@
 import { type Checkpoint, type EditorConfig, type HeadChange, headChange, type Model } from '@errata/contracts';
 import { FinishReason, type GenerateStreamRequest, type GenerateStreamResponse } from '@errata/rpc';
-import { createStore, type Store } from '@errata/store';
+import { createStore, type Idempotency, type Store } from '@errata/store';
 import { startTestDatabase } from '@errata/store/testing';
 import type { RequestHandler } from 'express';
 import { Registry } from 'prom-client';
@@ -47,16 +47,17 @@ export class RecordingWorkflows implements WorkflowGateway {
     if (this.failure) throw this.failure;
   }
 
+  /** Ends the revocations of a stream that take nothing out of the weights; others wait, as with a workflow that is busy. */
   async wake(streamId: string): Promise<void> {
     this.record('wake', streamId);
+    const open = async () => (await this.store.listRevocations(streamId)).filter(({ status }) => status !== 'done');
+    if ((await open()).length === 0) return;
+    const work = await this.store.nextWork(streamId, { limit: 0, at: new Date().toISOString(), held: true });
+    if (work.finishing) await this.store.finishRevocation(streamId, work.finishing.revocationId, null);
   }
-  async revoke(streamId: string, editIds: readonly string[], reason: string | null): Promise<HeadChange> {
-    this.record('revoke', streamId, editIds, reason);
-    return headChange(1, 'h', editIds);
-  }
-  async rollback(streamId: string, seq: number): Promise<HeadChange> {
+  async rollback(streamId: string, seq: number, idempotency?: Idempotency): Promise<HeadChange> {
     this.record('rollback', streamId, seq);
-    const { head, hash, editIds } = await this.store.rollback(streamId, seq);
+    const { head, hash, editIds } = await this.store.rollback(streamId, seq, idempotency);
     return headChange(head, hash, editIds);
   }
   async checkpoint(streamId: string, name: string): Promise<Checkpoint> {

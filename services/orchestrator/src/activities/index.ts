@@ -10,6 +10,7 @@ import { applyLayer, revokeLayer } from './layers.js';
 import { evaluate, measureDrift, verifyBatch } from './measure.js';
 import { prepareStream } from './prepare.js';
 import { resolveTargets } from './resolve.js';
+import { finishRevocation } from './revocations.js';
 import { spanOf } from './trace.js';
 
 /** The activities of the workflows, bound to their dependencies: each guarded and timed. */
@@ -57,6 +58,23 @@ export function createActivities(dependencies: Dependencies): StreamActivities &
     failStream: activity('failStream', ({ streamId, detail }: { streamId: string; detail: string }) =>
       store.setStreamStatus(streamId, 'failed', detail),
     ),
+    nextWork: activity('nextWork', async ({ streamId, at, held }: Parameters<StreamActivities['nextWork']>[0]) => {
+      const stream = await store.getStream(streamId);
+      const work = await store.nextWork(streamId, { limit: stream.config.batchSize, at, held });
+      return { ...work, batch: work.batch && planOf(stream, work.batch) };
+    }),
+    finishRevocation: activity(
+      'finishRevocation',
+      (args: Parameters<StreamActivities['finishRevocation']>[0], signal) =>
+        finishRevocation(dependencies, args, signal),
+    ),
+    failRevocation: activity(
+      'failRevocation',
+      async ({ streamId, revocationId, code, message }: Parameters<StreamActivities['failRevocation']>[0]) => {
+        const { cause } = await store.failRevocation(streamId, revocationId, { code, message });
+        return { cause };
+      },
+    ),
     claimBatch: activity('claimBatch', async ({ streamId }: { streamId: string }) => {
       const stream = await store.getStream(streamId);
       const batch = await store.claimBatch(streamId, stream.config.batchSize);
@@ -99,10 +117,13 @@ export function createActivities(dependencies: Dependencies): StreamActivities &
     measureDrift: activity('measureDrift', ({ streamId, seq }: BatchArgs, signal) =>
       measureDrift(dependencies, streamId, seq, signal),
     ),
-    rollback: activity('rollback', async ({ streamId, seq }: BatchArgs): Promise<HeadChange> => {
-      const { head, hash, editIds } = await store.rollback(streamId, seq);
-      return headChange(head, hash, editIds);
-    }),
+    rollback: activity(
+      'rollback',
+      async ({ streamId, seq, idempotency }: Parameters<StreamActivities['rollback']>[0]): Promise<HeadChange> => {
+        const { head, hash, editIds } = await store.rollback(streamId, seq, idempotency);
+        return headChange(head, hash, editIds);
+      },
+    ),
     createCheckpoint: activity(
       'createCheckpoint',
       ({ streamId, name }: { streamId: string; name: string }): Promise<Checkpoint> =>
@@ -145,5 +166,6 @@ function planOf(stream: Stream, batch: ClaimedBatch): BatchPlan {
     edits: batch.edits.length,
     layers: stream.config.layers,
     supersedes: batch.supersedes?.seq ?? null,
+    revocationId: batch.revocationId,
   };
 }

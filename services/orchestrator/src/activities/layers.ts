@@ -96,6 +96,7 @@ function spread(targets: Matrix, hidden: DenseMatrix, layersLeft: number): Dense
 
 /** What an update leaves in the log: its keys are those of the shard, scaled by the root of their weights. */
 function recorded({ keys, g, b, stats }: LayerUpdate) {
-  const { rDiagonal, keyNorm, residualNorm, updateNorm, lambdaMin, seconds } = stats;
-  return { keys, g, b, rDiagonal, stats: { keyNorm, residualNorm, updateNorm, lambdaMin, seconds } };
+  const { rDiagonal, keyNorm, residualNorm, updateNorm, lambdaMin, seconds, byInversion } = stats;
+  const figures = { keyNorm, residualNorm, updateNorm, lambdaMin, seconds, byInversion: byInversion ? 1 : 0 };
+  return { keys, g, b, rDiagonal, stats: figures };
 }

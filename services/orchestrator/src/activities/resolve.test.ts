@@ -21,7 +21,15 @@ const edit = (id: string, paraphrase: string) =>
 
 /** A runtime that refuses long texts, and a store that holds one claimed batch. */
 function setting(edits: Edit[], seq = 1, forgetting?: number) {
-  let batch = { seq, parentSeq: 0, kind: 'apply', edits, columns: [], supersedes: null } as unknown as ClaimedBatch;
+  let batch = {
+    seq,
+    parentSeq: 0,
+    kind: 'apply',
+    edits,
+    columns: [],
+    supersedes: null,
+    revocationId: null,
+  } as unknown as ClaimedBatch;
   const dropped: EditOutcome[] = [];
   const searches: number[] = [];
   const saved: Matrix[] = [];

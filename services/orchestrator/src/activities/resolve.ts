@@ -1,4 +1,4 @@
-import { type Baseline, type Edit, ErrataError, type Stream } from '@errata/contracts';
+import { type Baseline, type Edit, ErrataError, type ErrorCode, type Stream } from '@errata/contracts';
 import { decodeTensor, type EditText, type ResolveResult, type StateRef } from '@errata/rpc';
 import type { ClaimedBatch, EditOutcome } from '@errata/store';
 import { configJson, type Dependencies, longTimeoutMs, runtimeTimeoutMs, secondsSince } from './context.js';
@@ -34,9 +34,9 @@ export async function resolveTargets(
   let batch = await store.getClaimedBatch(streamId, seq);
   if (batch.edits.length === 0 || (await store.readTargets(streamId, seq)))
     return { edits: batch.edits.length, seconds: 0 };
-  const heavy = tooHeavy(stream, seq, batch.edits);
-  if (heavy.length > 0) {
-    await store.dropFromBatch(streamId, seq, heavy);
+  const unfit = [...tooHeavy(stream, seq, batch.edits), ...expired(batch)];
+  if (unfit.length > 0) {
+    await drop(store, stream, batch, unfit, 'ILL_CONDITIONED');
     batch = await store.getClaimedBatch(streamId, seq);
     if (batch.edits.length === 0) return { edits: 0, seconds: 0 };
   }
@@ -48,7 +48,7 @@ export async function resolveTargets(
     if (!isRefusal(error)) throw error;
     const faulty = await findFaulty(dependencies, stream, batch, signal);
     if (faulty.length === 0) throw error;
-    await store.dropFromBatch(streamId, seq, faulty);
+    await drop(store, stream, batch, faulty, 'INVALID_REQUEST');
     batch = await store.getClaimedBatch(streamId, seq);
     if (batch.edits.length === 0) return { edits: 0, seconds: secondsSince(start) };
     found = await resolve(dependencies, stream, batch, signal);
@@ -75,6 +75,30 @@ export async function resolveTargets(
   const left = result.stats.length;
   if (left > 0) await store.saveTargets(streamId, seq, decodeTensor(result.targets, 'targets'));
   return { edits: left, seconds: secondsSince(start) };
+}
+
+/** Edits whose time has come since the batch was claimed. What a revocation writes again is left to the next one. */
+function expired(batch: ClaimedBatch): EditOutcome[] {
+  if (batch.revocationId !== null) return [];
+  return batch.edits.flatMap(({ id, expiresAt }) =>
+    expiresAt !== null && Date.parse(expiresAt) <= Date.now()
+      ? [{ editId: id, status: 'rejected' as const, reason: `expired at ${expiresAt}, before it was written` }]
+      : [],
+  );
+}
+
+/** Takes edits out of their batch. Those that a revocation writes again stay as they were written: it ends instead. */
+async function drop(
+  store: Dependencies['store'],
+  stream: Stream,
+  batch: ClaimedBatch,
+  outcomes: readonly EditOutcome[],
+  code: ErrorCode,
+): Promise<void> {
+  const [first] = outcomes;
+  if (batch.revocationId !== null)
+    throw new ErrataError(code, `edit ${first.editId} cannot be written again: ${first.reason}`);
+  await store.dropFromBatch(stream.id, batch.seq, outcomes);
 }
 
 interface Resolution {

@@ -51,6 +51,7 @@ export function updateOf(address: string, columns: number): LayerUpdate {
       updateNorm: 1,
       lambdaMin: 1,
       seconds: 0,
+      byInversion: false,
     },
   };
 }

@@ -402,6 +402,7 @@ export const ModelName = {
   Edit: 'Edit',
   Batch: 'Batch',
   BatchEdit: 'BatchEdit',
+  Revocation: 'Revocation',
   Targets: 'Targets',
   LogEntry: 'LogEntry',
   Snapshot: 'Snapshot',
@@ -436,7 +437,7 @@ export type TypeMap<ExtArgs extends runtime.Types.Extensions.InternalArgs = runt
     omit: GlobalOmitOptions
   }
   meta: {
-    modelProps: "model" | "stream" | "edit" | "batch" | "batchEdit" | "targets" | "logEntry" | "snapshot" | "snapshotTensor" | "snapshotChunk" | "chunk" | "chunkObject" | "checkpoint" | "event" | "covariance" | "covarianceChunk" | "covariancePartial" | "covariancePartialChunk" | "corpus" | "corpusChunk" | "streamCovariance" | "shardOwner" | "evaluation" | "idempotencyKey"
+    modelProps: "model" | "stream" | "edit" | "batch" | "batchEdit" | "revocation" | "targets" | "logEntry" | "snapshot" | "snapshotTensor" | "snapshotChunk" | "chunk" | "chunkObject" | "checkpoint" | "event" | "covariance" | "covarianceChunk" | "covariancePartial" | "covariancePartialChunk" | "corpus" | "corpusChunk" | "streamCovariance" | "shardOwner" | "evaluation" | "idempotencyKey"
     txIsolationLevel: TransactionIsolationLevel
   }
   model: {
@@ -807,6 +808,80 @@ export type TypeMap<ExtArgs extends runtime.Types.Extensions.InternalArgs = runt
         count: {
           args: Prisma.BatchEditCountArgs<ExtArgs>
           result: runtime.Types.Utils.Optional<Prisma.BatchEditCountAggregateOutputType> | number
+        }
+      }
+    }
+    Revocation: {
+      payload: Prisma.$RevocationPayload<ExtArgs>
+      fields: Prisma.RevocationFieldRefs
+      operations: {
+        findUnique: {
+          args: Prisma.RevocationFindUniqueArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$RevocationPayload> | null
+        }
+        findUniqueOrThrow: {
+          args: Prisma.RevocationFindUniqueOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$RevocationPayload>
+        }
+        findFirst: {
+          args: Prisma.RevocationFindFirstArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$RevocationPayload> | null
+        }
+        findFirstOrThrow: {
+          args: Prisma.RevocationFindFirstOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$RevocationPayload>
+        }
+        findMany: {
+          args: Prisma.RevocationFindManyArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$RevocationPayload>[]
+        }
+        create: {
+          args: Prisma.RevocationCreateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$RevocationPayload>
+        }
+        createMany: {
+          args: Prisma.RevocationCreateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        createManyAndReturn: {
+          args: Prisma.RevocationCreateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$RevocationPayload>[]
+        }
+        delete: {
+          args: Prisma.RevocationDeleteArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$RevocationPayload>
+        }
+        update: {
+          args: Prisma.RevocationUpdateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$RevocationPayload>
+        }
+        deleteMany: {
+          args: Prisma.RevocationDeleteManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateMany: {
+          args: Prisma.RevocationUpdateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateManyAndReturn: {
+          args: Prisma.RevocationUpdateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$RevocationPayload>[]
+        }
+        upsert: {
+          args: Prisma.RevocationUpsertArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$RevocationPayload>
+        }
+        aggregate: {
+          args: Prisma.RevocationAggregateArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AggregateRevocation>
+        }
+        groupBy: {
+          args: Prisma.RevocationGroupByArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.RevocationGroupByOutputType>[]
+        }
+        count: {
+          args: Prisma.RevocationCountArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.RevocationCountAggregateOutputType> | number
         }
       }
     }
@@ -2312,6 +2387,7 @@ export const EditScalarFieldEnum = {
   baseline: 'baseline',
   answer: 'answer',
   mergedFrom: 'mergedFrom',
+  expiresAt: 'expiresAt',
   createdAt: 'createdAt',
   updatedAt: 'updatedAt'
 } as const
@@ -2333,7 +2409,8 @@ export const BatchScalarFieldEnum = {
   drift: 'drift',
   createdAt: 'createdAt',
   committedAt: 'committedAt',
-  collectedAt: 'collectedAt'
+  collectedAt: 'collectedAt',
+  revocationId: 'revocationId'
 } as const
 
 export type BatchScalarFieldEnum = (typeof BatchScalarFieldEnum)[keyof typeof BatchScalarFieldEnum]
@@ -2352,12 +2429,37 @@ export const BatchEditScalarFieldEnum = {
 export type BatchEditScalarFieldEnum = (typeof BatchEditScalarFieldEnum)[keyof typeof BatchEditScalarFieldEnum]
 
 
+export const RevocationScalarFieldEnum = {
+  id: 'id',
+  streamId: 'streamId',
+  cause: 'cause',
+  status: 'status',
+  selection: 'selection',
+  reason: 'reason',
+  retarget: 'retarget',
+  verify: 'verify',
+  editIds: 'editIds',
+  withdrawn: 'withdrawn',
+  retargetIds: 'retargetIds',
+  head: 'head',
+  headHash: 'headHash',
+  deviation: 'deviation',
+  failure: 'failure',
+  createdAt: 'createdAt',
+  begunAt: 'begunAt',
+  finishedAt: 'finishedAt'
+} as const
+
+export type RevocationScalarFieldEnum = (typeof RevocationScalarFieldEnum)[keyof typeof RevocationScalarFieldEnum]
+
+
 export const TargetsScalarFieldEnum = {
   streamId: 'streamId',
   seq: 'seq',
   rows: 'rows',
   columns: 'columns',
-  data: 'data'
+  data: 'data',
+  resolvedAt: 'resolvedAt'
 } as const
 
 export type TargetsScalarFieldEnum = (typeof TargetsScalarFieldEnum)[keyof typeof TargetsScalarFieldEnum]
@@ -2705,6 +2807,13 @@ export type ListFloatFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaMode
 
 
 /**
+ * Reference to a field of type 'Boolean'
+ */
+export type BooleanFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaModel, 'Boolean'>
+    
+
+
+/**
  * Reference to a field of type 'Bytes'
  */
 export type BytesFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaModel, 'Bytes'>
@@ -2887,6 +2996,7 @@ export type GlobalOmitConfig = {
   edit?: Prisma.EditOmit
   batch?: Prisma.BatchOmit
   batchEdit?: Prisma.BatchEditOmit
+  revocation?: Prisma.RevocationOmit
   targets?: Prisma.TargetsOmit
   logEntry?: Prisma.LogEntryOmit
   snapshot?: Prisma.SnapshotOmit

@@ -56,6 +56,7 @@ export const ModelName = {
   Edit: 'Edit',
   Batch: 'Batch',
   BatchEdit: 'BatchEdit',
+  Revocation: 'Revocation',
   Targets: 'Targets',
   LogEntry: 'LogEntry',
   Snapshot: 'Snapshot',
@@ -150,6 +151,7 @@ export const EditScalarFieldEnum = {
   baseline: 'baseline',
   answer: 'answer',
   mergedFrom: 'mergedFrom',
+  expiresAt: 'expiresAt',
   createdAt: 'createdAt',
   updatedAt: 'updatedAt'
 } as const
@@ -171,7 +173,8 @@ export const BatchScalarFieldEnum = {
   drift: 'drift',
   createdAt: 'createdAt',
   committedAt: 'committedAt',
-  collectedAt: 'collectedAt'
+  collectedAt: 'collectedAt',
+  revocationId: 'revocationId'
 } as const
 
 export type BatchScalarFieldEnum = (typeof BatchScalarFieldEnum)[keyof typeof BatchScalarFieldEnum]
@@ -190,12 +193,37 @@ export const BatchEditScalarFieldEnum = {
 export type BatchEditScalarFieldEnum = (typeof BatchEditScalarFieldEnum)[keyof typeof BatchEditScalarFieldEnum]
 
 
+export const RevocationScalarFieldEnum = {
+  id: 'id',
+  streamId: 'streamId',
+  cause: 'cause',
+  status: 'status',
+  selection: 'selection',
+  reason: 'reason',
+  retarget: 'retarget',
+  verify: 'verify',
+  editIds: 'editIds',
+  withdrawn: 'withdrawn',
+  retargetIds: 'retargetIds',
+  head: 'head',
+  headHash: 'headHash',
+  deviation: 'deviation',
+  failure: 'failure',
+  createdAt: 'createdAt',
+  begunAt: 'begunAt',
+  finishedAt: 'finishedAt'
+} as const
+
+export type RevocationScalarFieldEnum = (typeof RevocationScalarFieldEnum)[keyof typeof RevocationScalarFieldEnum]
+
+
 export const TargetsScalarFieldEnum = {
   streamId: 'streamId',
   seq: 'seq',
   rows: 'rows',
   columns: 'columns',
-  data: 'data'
+  data: 'data',
+  resolvedAt: 'resolvedAt'
 } as const
 
 export type TargetsScalarFieldEnum = (typeof TargetsScalarFieldEnum)[keyof typeof TargetsScalarFieldEnum]

@@ -52,6 +52,7 @@ export type BatchMinAggregateOutputType = {
   createdAt: Date | null
   committedAt: Date | null
   collectedAt: Date | null
+  revocationId: string | null
 }
 
 export type BatchMaxAggregateOutputType = {
@@ -67,6 +68,7 @@ export type BatchMaxAggregateOutputType = {
   createdAt: Date | null
   committedAt: Date | null
   collectedAt: Date | null
+  revocationId: string | null
 }
 
 export type BatchCountAggregateOutputType = {
@@ -84,6 +86,7 @@ export type BatchCountAggregateOutputType = {
   createdAt: number
   committedAt: number
   collectedAt: number
+  revocationId: number
   _all: number
 }
 
@@ -113,6 +116,7 @@ export type BatchMinAggregateInputType = {
   createdAt?: true
   committedAt?: true
   collectedAt?: true
+  revocationId?: true
 }
 
 export type BatchMaxAggregateInputType = {
@@ -128,6 +132,7 @@ export type BatchMaxAggregateInputType = {
   createdAt?: true
   committedAt?: true
   collectedAt?: true
+  revocationId?: true
 }
 
 export type BatchCountAggregateInputType = {
@@ -145,6 +150,7 @@ export type BatchCountAggregateInputType = {
   createdAt?: true
   committedAt?: true
   collectedAt?: true
+  revocationId?: true
   _all?: true
 }
 
@@ -249,6 +255,7 @@ export type BatchGroupByOutputType = {
   createdAt: Date
   committedAt: Date | null
   collectedAt: Date | null
+  revocationId: string | null
   _count: BatchCountAggregateOutputType | null
   _avg: BatchAvgAggregateOutputType | null
   _sum: BatchSumAggregateOutputType | null
@@ -289,7 +296,9 @@ export type BatchWhereInput = {
   createdAt?: Prisma.DateTimeFilter<"Batch"> | Date | string
   committedAt?: Prisma.DateTimeNullableFilter<"Batch"> | Date | string | null
   collectedAt?: Prisma.DateTimeNullableFilter<"Batch"> | Date | string | null
+  revocationId?: Prisma.StringNullableFilter<"Batch"> | string | null
   stream?: Prisma.XOR<Prisma.StreamScalarRelationFilter, Prisma.StreamWhereInput>
+  revocation?: Prisma.XOR<Prisma.RevocationNullableScalarRelationFilter, Prisma.RevocationWhereInput> | null
   edits?: Prisma.BatchEditListRelationFilter
   entries?: Prisma.LogEntryListRelationFilter
   targets?: Prisma.XOR<Prisma.TargetsNullableScalarRelationFilter, Prisma.TargetsWhereInput> | null
@@ -311,7 +320,9 @@ export type BatchOrderByWithRelationInput = {
   createdAt?: Prisma.SortOrder
   committedAt?: Prisma.SortOrderInput | Prisma.SortOrder
   collectedAt?: Prisma.SortOrderInput | Prisma.SortOrder
+  revocationId?: Prisma.SortOrderInput | Prisma.SortOrder
   stream?: Prisma.StreamOrderByWithRelationInput
+  revocation?: Prisma.RevocationOrderByWithRelationInput
   edits?: Prisma.BatchEditOrderByRelationAggregateInput
   entries?: Prisma.LogEntryOrderByRelationAggregateInput
   targets?: Prisma.TargetsOrderByWithRelationInput
@@ -337,7 +348,9 @@ export type BatchWhereUniqueInput = Prisma.AtLeast<{
   createdAt?: Prisma.DateTimeFilter<"Batch"> | Date | string
   committedAt?: Prisma.DateTimeNullableFilter<"Batch"> | Date | string | null
   collectedAt?: Prisma.DateTimeNullableFilter<"Batch"> | Date | string | null
+  revocationId?: Prisma.StringNullableFilter<"Batch"> | string | null
   stream?: Prisma.XOR<Prisma.StreamScalarRelationFilter, Prisma.StreamWhereInput>
+  revocation?: Prisma.XOR<Prisma.RevocationNullableScalarRelationFilter, Prisma.RevocationWhereInput> | null
   edits?: Prisma.BatchEditListRelationFilter
   entries?: Prisma.LogEntryListRelationFilter
   targets?: Prisma.XOR<Prisma.TargetsNullableScalarRelationFilter, Prisma.TargetsWhereInput> | null
@@ -359,6 +372,7 @@ export type BatchOrderByWithAggregationInput = {
   createdAt?: Prisma.SortOrder
   committedAt?: Prisma.SortOrderInput | Prisma.SortOrder
   collectedAt?: Prisma.SortOrderInput | Prisma.SortOrder
+  revocationId?: Prisma.SortOrderInput | Prisma.SortOrder
   _count?: Prisma.BatchCountOrderByAggregateInput
   _avg?: Prisma.BatchAvgOrderByAggregateInput
   _max?: Prisma.BatchMaxOrderByAggregateInput
@@ -384,6 +398,7 @@ export type BatchScalarWhereWithAggregatesInput = {
   createdAt?: Prisma.DateTimeWithAggregatesFilter<"Batch"> | Date | string
   committedAt?: Prisma.DateTimeNullableWithAggregatesFilter<"Batch"> | Date | string | null
   collectedAt?: Prisma.DateTimeNullableWithAggregatesFilter<"Batch"> | Date | string | null
+  revocationId?: Prisma.StringNullableWithAggregatesFilter<"Batch"> | string | null
 }
 
 export type BatchCreateInput = {
@@ -401,6 +416,7 @@ export type BatchCreateInput = {
   committedAt?: Date | string | null
   collectedAt?: Date | string | null
   stream: Prisma.StreamCreateNestedOneWithoutBatchesInput
+  revocation?: Prisma.RevocationCreateNestedOneWithoutBatchesInput
   edits?: Prisma.BatchEditCreateNestedManyWithoutBatchInput
   entries?: Prisma.LogEntryCreateNestedManyWithoutBatchInput
   targets?: Prisma.TargetsCreateNestedOneWithoutBatchInput
@@ -422,6 +438,7 @@ export type BatchUncheckedCreateInput = {
   createdAt?: Date | string
   committedAt?: Date | string | null
   collectedAt?: Date | string | null
+  revocationId?: string | null
   edits?: Prisma.BatchEditUncheckedCreateNestedManyWithoutBatchInput
   entries?: Prisma.LogEntryUncheckedCreateNestedManyWithoutBatchInput
   targets?: Prisma.TargetsUncheckedCreateNestedOneWithoutBatchInput
@@ -443,6 +460,7 @@ export type BatchUpdateInput = {
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   stream?: Prisma.StreamUpdateOneRequiredWithoutBatchesNestedInput
+  revocation?: Prisma.RevocationUpdateOneWithoutBatchesNestedInput
   edits?: Prisma.BatchEditUpdateManyWithoutBatchNestedInput
   entries?: Prisma.LogEntryUpdateManyWithoutBatchNestedInput
   targets?: Prisma.TargetsUpdateOneWithoutBatchNestedInput
@@ -464,6 +482,7 @@ export type BatchUncheckedUpdateInput = {
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  revocationId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   edits?: Prisma.BatchEditUncheckedUpdateManyWithoutBatchNestedInput
   entries?: Prisma.LogEntryUncheckedUpdateManyWithoutBatchNestedInput
   targets?: Prisma.TargetsUncheckedUpdateOneWithoutBatchNestedInput
@@ -485,6 +504,7 @@ export type BatchCreateManyInput = {
   createdAt?: Date | string
   committedAt?: Date | string | null
   collectedAt?: Date | string | null
+  revocationId?: string | null
 }
 
 export type BatchUpdateManyMutationInput = {
@@ -518,6 +538,7 @@ export type BatchUncheckedUpdateManyInput = {
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  revocationId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
 }
 
 export type BatchListRelationFilter = {
@@ -550,6 +571,7 @@ export type BatchCountOrderByAggregateInput = {
   createdAt?: Prisma.SortOrder
   committedAt?: Prisma.SortOrder
   collectedAt?: Prisma.SortOrder
+  revocationId?: Prisma.SortOrder
 }
 
 export type BatchAvgOrderByAggregateInput = {
@@ -571,6 +593,7 @@ export type BatchMaxOrderByAggregateInput = {
   createdAt?: Prisma.SortOrder
   committedAt?: Prisma.SortOrder
   collectedAt?: Prisma.SortOrder
+  revocationId?: Prisma.SortOrder
 }
 
 export type BatchMinOrderByAggregateInput = {
@@ -586,6 +609,7 @@ export type BatchMinOrderByAggregateInput = {
   createdAt?: Prisma.SortOrder
   committedAt?: Prisma.SortOrder
   collectedAt?: Prisma.SortOrder
+  revocationId?: Prisma.SortOrder
 }
 
 export type BatchSumOrderByAggregateInput = {
@@ -641,10 +665,6 @@ export type BatchUncheckedUpdateManyWithoutStreamNestedInput = {
   deleteMany?: Prisma.BatchScalarWhereInput | Prisma.BatchScalarWhereInput[]
 }
 
-export type NullableDateTimeFieldUpdateOperationsInput = {
-  set?: Date | string | null
-}
-
 export type BatchCreateNestedOneWithoutEditsInput = {
   create?: Prisma.XOR<Prisma.BatchCreateWithoutEditsInput, Prisma.BatchUncheckedCreateWithoutEditsInput>
   connectOrCreate?: Prisma.BatchCreateOrConnectWithoutEditsInput
@@ -657,6 +677,48 @@ export type BatchUpdateOneRequiredWithoutEditsNestedInput = {
   upsert?: Prisma.BatchUpsertWithoutEditsInput
   connect?: Prisma.BatchWhereUniqueInput
   update?: Prisma.XOR<Prisma.XOR<Prisma.BatchUpdateToOneWithWhereWithoutEditsInput, Prisma.BatchUpdateWithoutEditsInput>, Prisma.BatchUncheckedUpdateWithoutEditsInput>
+}
+
+export type BatchCreateNestedManyWithoutRevocationInput = {
+  create?: Prisma.XOR<Prisma.BatchCreateWithoutRevocationInput, Prisma.BatchUncheckedCreateWithoutRevocationInput> | Prisma.BatchCreateWithoutRevocationInput[] | Prisma.BatchUncheckedCreateWithoutRevocationInput[]
+  connectOrCreate?: Prisma.BatchCreateOrConnectWithoutRevocationInput | Prisma.BatchCreateOrConnectWithoutRevocationInput[]
+  createMany?: Prisma.BatchCreateManyRevocationInputEnvelope
+  connect?: Prisma.BatchWhereUniqueInput | Prisma.BatchWhereUniqueInput[]
+}
+
+export type BatchUncheckedCreateNestedManyWithoutRevocationInput = {
+  create?: Prisma.XOR<Prisma.BatchCreateWithoutRevocationInput, Prisma.BatchUncheckedCreateWithoutRevocationInput> | Prisma.BatchCreateWithoutRevocationInput[] | Prisma.BatchUncheckedCreateWithoutRevocationInput[]
+  connectOrCreate?: Prisma.BatchCreateOrConnectWithoutRevocationInput | Prisma.BatchCreateOrConnectWithoutRevocationInput[]
+  createMany?: Prisma.BatchCreateManyRevocationInputEnvelope
+  connect?: Prisma.BatchWhereUniqueInput | Prisma.BatchWhereUniqueInput[]
+}
+
+export type BatchUpdateManyWithoutRevocationNestedInput = {
+  create?: Prisma.XOR<Prisma.BatchCreateWithoutRevocationInput, Prisma.BatchUncheckedCreateWithoutRevocationInput> | Prisma.BatchCreateWithoutRevocationInput[] | Prisma.BatchUncheckedCreateWithoutRevocationInput[]
+  connectOrCreate?: Prisma.BatchCreateOrConnectWithoutRevocationInput | Prisma.BatchCreateOrConnectWithoutRevocationInput[]
+  upsert?: Prisma.BatchUpsertWithWhereUniqueWithoutRevocationInput | Prisma.BatchUpsertWithWhereUniqueWithoutRevocationInput[]
+  createMany?: Prisma.BatchCreateManyRevocationInputEnvelope
+  set?: Prisma.BatchWhereUniqueInput | Prisma.BatchWhereUniqueInput[]
+  disconnect?: Prisma.BatchWhereUniqueInput | Prisma.BatchWhereUniqueInput[]
+  delete?: Prisma.BatchWhereUniqueInput | Prisma.BatchWhereUniqueInput[]
+  connect?: Prisma.BatchWhereUniqueInput | Prisma.BatchWhereUniqueInput[]
+  update?: Prisma.BatchUpdateWithWhereUniqueWithoutRevocationInput | Prisma.BatchUpdateWithWhereUniqueWithoutRevocationInput[]
+  updateMany?: Prisma.BatchUpdateManyWithWhereWithoutRevocationInput | Prisma.BatchUpdateManyWithWhereWithoutRevocationInput[]
+  deleteMany?: Prisma.BatchScalarWhereInput | Prisma.BatchScalarWhereInput[]
+}
+
+export type BatchUncheckedUpdateManyWithoutRevocationNestedInput = {
+  create?: Prisma.XOR<Prisma.BatchCreateWithoutRevocationInput, Prisma.BatchUncheckedCreateWithoutRevocationInput> | Prisma.BatchCreateWithoutRevocationInput[] | Prisma.BatchUncheckedCreateWithoutRevocationInput[]
+  connectOrCreate?: Prisma.BatchCreateOrConnectWithoutRevocationInput | Prisma.BatchCreateOrConnectWithoutRevocationInput[]
+  upsert?: Prisma.BatchUpsertWithWhereUniqueWithoutRevocationInput | Prisma.BatchUpsertWithWhereUniqueWithoutRevocationInput[]
+  createMany?: Prisma.BatchCreateManyRevocationInputEnvelope
+  set?: Prisma.BatchWhereUniqueInput | Prisma.BatchWhereUniqueInput[]
+  disconnect?: Prisma.BatchWhereUniqueInput | Prisma.BatchWhereUniqueInput[]
+  delete?: Prisma.BatchWhereUniqueInput | Prisma.BatchWhereUniqueInput[]
+  connect?: Prisma.BatchWhereUniqueInput | Prisma.BatchWhereUniqueInput[]
+  update?: Prisma.BatchUpdateWithWhereUniqueWithoutRevocationInput | Prisma.BatchUpdateWithWhereUniqueWithoutRevocationInput[]
+  updateMany?: Prisma.BatchUpdateManyWithWhereWithoutRevocationInput | Prisma.BatchUpdateManyWithWhereWithoutRevocationInput[]
+  deleteMany?: Prisma.BatchScalarWhereInput | Prisma.BatchScalarWhereInput[]
 }
 
 export type BatchCreateNestedOneWithoutTargetsInput = {
@@ -715,6 +777,7 @@ export type BatchCreateWithoutStreamInput = {
   createdAt?: Date | string
   committedAt?: Date | string | null
   collectedAt?: Date | string | null
+  revocation?: Prisma.RevocationCreateNestedOneWithoutBatchesInput
   edits?: Prisma.BatchEditCreateNestedManyWithoutBatchInput
   entries?: Prisma.LogEntryCreateNestedManyWithoutBatchInput
   targets?: Prisma.TargetsCreateNestedOneWithoutBatchInput
@@ -735,6 +798,7 @@ export type BatchUncheckedCreateWithoutStreamInput = {
   createdAt?: Date | string
   committedAt?: Date | string | null
   collectedAt?: Date | string | null
+  revocationId?: string | null
   edits?: Prisma.BatchEditUncheckedCreateNestedManyWithoutBatchInput
   entries?: Prisma.LogEntryUncheckedCreateNestedManyWithoutBatchInput
   targets?: Prisma.TargetsUncheckedCreateNestedOneWithoutBatchInput
@@ -785,6 +849,7 @@ export type BatchScalarWhereInput = {
   createdAt?: Prisma.DateTimeFilter<"Batch"> | Date | string
   committedAt?: Prisma.DateTimeNullableFilter<"Batch"> | Date | string | null
   collectedAt?: Prisma.DateTimeNullableFilter<"Batch"> | Date | string | null
+  revocationId?: Prisma.StringNullableFilter<"Batch"> | string | null
 }
 
 export type BatchCreateWithoutEditsInput = {
@@ -802,6 +867,7 @@ export type BatchCreateWithoutEditsInput = {
   committedAt?: Date | string | null
   collectedAt?: Date | string | null
   stream: Prisma.StreamCreateNestedOneWithoutBatchesInput
+  revocation?: Prisma.RevocationCreateNestedOneWithoutBatchesInput
   entries?: Prisma.LogEntryCreateNestedManyWithoutBatchInput
   targets?: Prisma.TargetsCreateNestedOneWithoutBatchInput
   snapshots?: Prisma.SnapshotCreateNestedManyWithoutBatchInput
@@ -822,6 +888,7 @@ export type BatchUncheckedCreateWithoutEditsInput = {
   createdAt?: Date | string
   committedAt?: Date | string | null
   collectedAt?: Date | string | null
+  revocationId?: string | null
   entries?: Prisma.LogEntryUncheckedCreateNestedManyWithoutBatchInput
   targets?: Prisma.TargetsUncheckedCreateNestedOneWithoutBatchInput
   snapshots?: Prisma.SnapshotUncheckedCreateNestedManyWithoutBatchInput
@@ -858,6 +925,7 @@ export type BatchUpdateWithoutEditsInput = {
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   stream?: Prisma.StreamUpdateOneRequiredWithoutBatchesNestedInput
+  revocation?: Prisma.RevocationUpdateOneWithoutBatchesNestedInput
   entries?: Prisma.LogEntryUpdateManyWithoutBatchNestedInput
   targets?: Prisma.TargetsUpdateOneWithoutBatchNestedInput
   snapshots?: Prisma.SnapshotUpdateManyWithoutBatchNestedInput
@@ -878,9 +946,78 @@ export type BatchUncheckedUpdateWithoutEditsInput = {
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  revocationId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   entries?: Prisma.LogEntryUncheckedUpdateManyWithoutBatchNestedInput
   targets?: Prisma.TargetsUncheckedUpdateOneWithoutBatchNestedInput
   snapshots?: Prisma.SnapshotUncheckedUpdateManyWithoutBatchNestedInput
+}
+
+export type BatchCreateWithoutRevocationInput = {
+  seq: number
+  parentSeq: number
+  kind: string
+  status: string
+  joinedSeq?: number | null
+  reason?: string | null
+  closedReason?: string | null
+  hash?: string | null
+  seconds?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  createdAt?: Date | string
+  committedAt?: Date | string | null
+  collectedAt?: Date | string | null
+  stream: Prisma.StreamCreateNestedOneWithoutBatchesInput
+  edits?: Prisma.BatchEditCreateNestedManyWithoutBatchInput
+  entries?: Prisma.LogEntryCreateNestedManyWithoutBatchInput
+  targets?: Prisma.TargetsCreateNestedOneWithoutBatchInput
+  snapshots?: Prisma.SnapshotCreateNestedManyWithoutBatchInput
+}
+
+export type BatchUncheckedCreateWithoutRevocationInput = {
+  streamId: string
+  seq: number
+  parentSeq: number
+  kind: string
+  status: string
+  joinedSeq?: number | null
+  reason?: string | null
+  closedReason?: string | null
+  hash?: string | null
+  seconds?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  createdAt?: Date | string
+  committedAt?: Date | string | null
+  collectedAt?: Date | string | null
+  edits?: Prisma.BatchEditUncheckedCreateNestedManyWithoutBatchInput
+  entries?: Prisma.LogEntryUncheckedCreateNestedManyWithoutBatchInput
+  targets?: Prisma.TargetsUncheckedCreateNestedOneWithoutBatchInput
+  snapshots?: Prisma.SnapshotUncheckedCreateNestedManyWithoutBatchInput
+}
+
+export type BatchCreateOrConnectWithoutRevocationInput = {
+  where: Prisma.BatchWhereUniqueInput
+  create: Prisma.XOR<Prisma.BatchCreateWithoutRevocationInput, Prisma.BatchUncheckedCreateWithoutRevocationInput>
+}
+
+export type BatchCreateManyRevocationInputEnvelope = {
+  data: Prisma.BatchCreateManyRevocationInput | Prisma.BatchCreateManyRevocationInput[]
+  skipDuplicates?: boolean
+}
+
+export type BatchUpsertWithWhereUniqueWithoutRevocationInput = {
+  where: Prisma.BatchWhereUniqueInput
+  update: Prisma.XOR<Prisma.BatchUpdateWithoutRevocationInput, Prisma.BatchUncheckedUpdateWithoutRevocationInput>
+  create: Prisma.XOR<Prisma.BatchCreateWithoutRevocationInput, Prisma.BatchUncheckedCreateWithoutRevocationInput>
+}
+
+export type BatchUpdateWithWhereUniqueWithoutRevocationInput = {
+  where: Prisma.BatchWhereUniqueInput
+  data: Prisma.XOR<Prisma.BatchUpdateWithoutRevocationInput, Prisma.BatchUncheckedUpdateWithoutRevocationInput>
+}
+
+export type BatchUpdateManyWithWhereWithoutRevocationInput = {
+  where: Prisma.BatchScalarWhereInput
+  data: Prisma.XOR<Prisma.BatchUpdateManyMutationInput, Prisma.BatchUncheckedUpdateManyWithoutRevocationInput>
 }
 
 export type BatchCreateWithoutTargetsInput = {
@@ -898,6 +1035,7 @@ export type BatchCreateWithoutTargetsInput = {
   committedAt?: Date | string | null
   collectedAt?: Date | string | null
   stream: Prisma.StreamCreateNestedOneWithoutBatchesInput
+  revocation?: Prisma.RevocationCreateNestedOneWithoutBatchesInput
   edits?: Prisma.BatchEditCreateNestedManyWithoutBatchInput
   entries?: Prisma.LogEntryCreateNestedManyWithoutBatchInput
   snapshots?: Prisma.SnapshotCreateNestedManyWithoutBatchInput
@@ -918,6 +1056,7 @@ export type BatchUncheckedCreateWithoutTargetsInput = {
   createdAt?: Date | string
   committedAt?: Date | string | null
   collectedAt?: Date | string | null
+  revocationId?: string | null
   edits?: Prisma.BatchEditUncheckedCreateNestedManyWithoutBatchInput
   entries?: Prisma.LogEntryUncheckedCreateNestedManyWithoutBatchInput
   snapshots?: Prisma.SnapshotUncheckedCreateNestedManyWithoutBatchInput
@@ -954,6 +1093,7 @@ export type BatchUpdateWithoutTargetsInput = {
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   stream?: Prisma.StreamUpdateOneRequiredWithoutBatchesNestedInput
+  revocation?: Prisma.RevocationUpdateOneWithoutBatchesNestedInput
   edits?: Prisma.BatchEditUpdateManyWithoutBatchNestedInput
   entries?: Prisma.LogEntryUpdateManyWithoutBatchNestedInput
   snapshots?: Prisma.SnapshotUpdateManyWithoutBatchNestedInput
@@ -974,6 +1114,7 @@ export type BatchUncheckedUpdateWithoutTargetsInput = {
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  revocationId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   edits?: Prisma.BatchEditUncheckedUpdateManyWithoutBatchNestedInput
   entries?: Prisma.LogEntryUncheckedUpdateManyWithoutBatchNestedInput
   snapshots?: Prisma.SnapshotUncheckedUpdateManyWithoutBatchNestedInput
@@ -994,6 +1135,7 @@ export type BatchCreateWithoutEntriesInput = {
   committedAt?: Date | string | null
   collectedAt?: Date | string | null
   stream: Prisma.StreamCreateNestedOneWithoutBatchesInput
+  revocation?: Prisma.RevocationCreateNestedOneWithoutBatchesInput
   edits?: Prisma.BatchEditCreateNestedManyWithoutBatchInput
   targets?: Prisma.TargetsCreateNestedOneWithoutBatchInput
   snapshots?: Prisma.SnapshotCreateNestedManyWithoutBatchInput
@@ -1014,6 +1156,7 @@ export type BatchUncheckedCreateWithoutEntriesInput = {
   createdAt?: Date | string
   committedAt?: Date | string | null
   collectedAt?: Date | string | null
+  revocationId?: string | null
   edits?: Prisma.BatchEditUncheckedCreateNestedManyWithoutBatchInput
   targets?: Prisma.TargetsUncheckedCreateNestedOneWithoutBatchInput
   snapshots?: Prisma.SnapshotUncheckedCreateNestedManyWithoutBatchInput
@@ -1050,6 +1193,7 @@ export type BatchUpdateWithoutEntriesInput = {
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   stream?: Prisma.StreamUpdateOneRequiredWithoutBatchesNestedInput
+  revocation?: Prisma.RevocationUpdateOneWithoutBatchesNestedInput
   edits?: Prisma.BatchEditUpdateManyWithoutBatchNestedInput
   targets?: Prisma.TargetsUpdateOneWithoutBatchNestedInput
   snapshots?: Prisma.SnapshotUpdateManyWithoutBatchNestedInput
@@ -1070,6 +1214,7 @@ export type BatchUncheckedUpdateWithoutEntriesInput = {
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  revocationId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   edits?: Prisma.BatchEditUncheckedUpdateManyWithoutBatchNestedInput
   targets?: Prisma.TargetsUncheckedUpdateOneWithoutBatchNestedInput
   snapshots?: Prisma.SnapshotUncheckedUpdateManyWithoutBatchNestedInput
@@ -1090,6 +1235,7 @@ export type BatchCreateWithoutSnapshotsInput = {
   committedAt?: Date | string | null
   collectedAt?: Date | string | null
   stream: Prisma.StreamCreateNestedOneWithoutBatchesInput
+  revocation?: Prisma.RevocationCreateNestedOneWithoutBatchesInput
   edits?: Prisma.BatchEditCreateNestedManyWithoutBatchInput
   entries?: Prisma.LogEntryCreateNestedManyWithoutBatchInput
   targets?: Prisma.TargetsCreateNestedOneWithoutBatchInput
@@ -1110,6 +1256,7 @@ export type BatchUncheckedCreateWithoutSnapshotsInput = {
   createdAt?: Date | string
   committedAt?: Date | string | null
   collectedAt?: Date | string | null
+  revocationId?: string | null
   edits?: Prisma.BatchEditUncheckedCreateNestedManyWithoutBatchInput
   entries?: Prisma.LogEntryUncheckedCreateNestedManyWithoutBatchInput
   targets?: Prisma.TargetsUncheckedCreateNestedOneWithoutBatchInput
@@ -1146,6 +1293,7 @@ export type BatchUpdateWithoutSnapshotsInput = {
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   stream?: Prisma.StreamUpdateOneRequiredWithoutBatchesNestedInput
+  revocation?: Prisma.RevocationUpdateOneWithoutBatchesNestedInput
   edits?: Prisma.BatchEditUpdateManyWithoutBatchNestedInput
   entries?: Prisma.LogEntryUpdateManyWithoutBatchNestedInput
   targets?: Prisma.TargetsUpdateOneWithoutBatchNestedInput
@@ -1166,6 +1314,7 @@ export type BatchUncheckedUpdateWithoutSnapshotsInput = {
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  revocationId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   edits?: Prisma.BatchEditUncheckedUpdateManyWithoutBatchNestedInput
   entries?: Prisma.LogEntryUncheckedUpdateManyWithoutBatchNestedInput
   targets?: Prisma.TargetsUncheckedUpdateOneWithoutBatchNestedInput
@@ -1185,6 +1334,7 @@ export type BatchCreateManyStreamInput = {
   createdAt?: Date | string
   committedAt?: Date | string | null
   collectedAt?: Date | string | null
+  revocationId?: string | null
 }
 
 export type BatchUpdateWithoutStreamInput = {
@@ -1201,6 +1351,7 @@ export type BatchUpdateWithoutStreamInput = {
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  revocation?: Prisma.RevocationUpdateOneWithoutBatchesNestedInput
   edits?: Prisma.BatchEditUpdateManyWithoutBatchNestedInput
   entries?: Prisma.LogEntryUpdateManyWithoutBatchNestedInput
   targets?: Prisma.TargetsUpdateOneWithoutBatchNestedInput
@@ -1221,6 +1372,7 @@ export type BatchUncheckedUpdateWithoutStreamInput = {
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  revocationId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   edits?: Prisma.BatchEditUncheckedUpdateManyWithoutBatchNestedInput
   entries?: Prisma.LogEntryUncheckedUpdateManyWithoutBatchNestedInput
   targets?: Prisma.TargetsUncheckedUpdateOneWithoutBatchNestedInput
@@ -1228,6 +1380,83 @@ export type BatchUncheckedUpdateWithoutStreamInput = {
 }
 
 export type BatchUncheckedUpdateManyWithoutStreamInput = {
+  seq?: Prisma.IntFieldUpdateOperationsInput | number
+  parentSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  kind?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  joinedSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  reason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  closedReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  hash?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  seconds?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  revocationId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+}
+
+export type BatchCreateManyRevocationInput = {
+  streamId: string
+  seq: number
+  parentSeq: number
+  kind: string
+  status: string
+  joinedSeq?: number | null
+  reason?: string | null
+  closedReason?: string | null
+  hash?: string | null
+  seconds?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  createdAt?: Date | string
+  committedAt?: Date | string | null
+  collectedAt?: Date | string | null
+}
+
+export type BatchUpdateWithoutRevocationInput = {
+  seq?: Prisma.IntFieldUpdateOperationsInput | number
+  parentSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  kind?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  joinedSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  reason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  closedReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  hash?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  seconds?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  stream?: Prisma.StreamUpdateOneRequiredWithoutBatchesNestedInput
+  edits?: Prisma.BatchEditUpdateManyWithoutBatchNestedInput
+  entries?: Prisma.LogEntryUpdateManyWithoutBatchNestedInput
+  targets?: Prisma.TargetsUpdateOneWithoutBatchNestedInput
+  snapshots?: Prisma.SnapshotUpdateManyWithoutBatchNestedInput
+}
+
+export type BatchUncheckedUpdateWithoutRevocationInput = {
+  streamId?: Prisma.StringFieldUpdateOperationsInput | string
+  seq?: Prisma.IntFieldUpdateOperationsInput | number
+  parentSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  kind?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  joinedSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  reason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  closedReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  hash?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  seconds?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  drift?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  committedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  collectedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  edits?: Prisma.BatchEditUncheckedUpdateManyWithoutBatchNestedInput
+  entries?: Prisma.LogEntryUncheckedUpdateManyWithoutBatchNestedInput
+  targets?: Prisma.TargetsUncheckedUpdateOneWithoutBatchNestedInput
+  snapshots?: Prisma.SnapshotUncheckedUpdateManyWithoutBatchNestedInput
+}
+
+export type BatchUncheckedUpdateManyWithoutRevocationInput = {
+  streamId?: Prisma.StringFieldUpdateOperationsInput | string
   seq?: Prisma.IntFieldUpdateOperationsInput | number
   parentSeq?: Prisma.IntFieldUpdateOperationsInput | number
   kind?: Prisma.StringFieldUpdateOperationsInput | string
@@ -1307,7 +1536,9 @@ export type BatchSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = 
   createdAt?: boolean
   committedAt?: boolean
   collectedAt?: boolean
+  revocationId?: boolean
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
+  revocation?: boolean | Prisma.Batch$revocationArgs<ExtArgs>
   edits?: boolean | Prisma.Batch$editsArgs<ExtArgs>
   entries?: boolean | Prisma.Batch$entriesArgs<ExtArgs>
   targets?: boolean | Prisma.Batch$targetsArgs<ExtArgs>
@@ -1330,7 +1561,9 @@ export type BatchSelectCreateManyAndReturn<ExtArgs extends runtime.Types.Extensi
   createdAt?: boolean
   committedAt?: boolean
   collectedAt?: boolean
+  revocationId?: boolean
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
+  revocation?: boolean | Prisma.Batch$revocationArgs<ExtArgs>
 }, ExtArgs["result"]["batch"]>
 
 export type BatchSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetSelect<{
@@ -1348,7 +1581,9 @@ export type BatchSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Extensi
   createdAt?: boolean
   committedAt?: boolean
   collectedAt?: boolean
+  revocationId?: boolean
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
+  revocation?: boolean | Prisma.Batch$revocationArgs<ExtArgs>
 }, ExtArgs["result"]["batch"]>
 
 export type BatchSelectScalar = {
@@ -1366,11 +1601,13 @@ export type BatchSelectScalar = {
   createdAt?: boolean
   committedAt?: boolean
   collectedAt?: boolean
+  revocationId?: boolean
 }
 
-export type BatchOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"streamId" | "seq" | "parentSeq" | "kind" | "status" | "joinedSeq" | "reason" | "closedReason" | "hash" | "seconds" | "drift" | "createdAt" | "committedAt" | "collectedAt", ExtArgs["result"]["batch"]>
+export type BatchOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"streamId" | "seq" | "parentSeq" | "kind" | "status" | "joinedSeq" | "reason" | "closedReason" | "hash" | "seconds" | "drift" | "createdAt" | "committedAt" | "collectedAt" | "revocationId", ExtArgs["result"]["batch"]>
 export type BatchInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
+  revocation?: boolean | Prisma.Batch$revocationArgs<ExtArgs>
   edits?: boolean | Prisma.Batch$editsArgs<ExtArgs>
   entries?: boolean | Prisma.Batch$entriesArgs<ExtArgs>
   targets?: boolean | Prisma.Batch$targetsArgs<ExtArgs>
@@ -1379,15 +1616,18 @@ export type BatchInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs =
 }
 export type BatchIncludeCreateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
+  revocation?: boolean | Prisma.Batch$revocationArgs<ExtArgs>
 }
 export type BatchIncludeUpdateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
+  revocation?: boolean | Prisma.Batch$revocationArgs<ExtArgs>
 }
 
 export type $BatchPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   name: "Batch"
   objects: {
     stream: Prisma.$StreamPayload<ExtArgs>
+    revocation: Prisma.$RevocationPayload<ExtArgs> | null
     edits: Prisma.$BatchEditPayload<ExtArgs>[]
     entries: Prisma.$LogEntryPayload<ExtArgs>[]
     targets: Prisma.$TargetsPayload<ExtArgs> | null
@@ -1411,6 +1651,7 @@ export type $BatchPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs 
      * When its tensors were removed, being reachable no more.
      */
     collectedAt: Date | null
+    revocationId: string | null
   }, ExtArgs["result"]["batch"]>
   composites: {}
 }
@@ -1806,6 +2047,7 @@ readonly fields: BatchFieldRefs;
 export interface Prisma__BatchClient<T, Null = never, ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs, GlobalOmitOptions = {}> extends Prisma.PrismaPromise<T> {
   readonly [Symbol.toStringTag]: "PrismaPromise"
   stream<T extends Prisma.StreamDefaultArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.StreamDefaultArgs<ExtArgs>>): Prisma.Prisma__StreamClient<runtime.Types.Result.GetResult<Prisma.$StreamPayload<ExtArgs>, T, "findUniqueOrThrow", GlobalOmitOptions> | Null, Null, ExtArgs, GlobalOmitOptions>
+  revocation<T extends Prisma.Batch$revocationArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Batch$revocationArgs<ExtArgs>>): Prisma.Prisma__RevocationClient<runtime.Types.Result.GetResult<Prisma.$RevocationPayload<ExtArgs>, T, "findUniqueOrThrow", GlobalOmitOptions> | null, null, ExtArgs, GlobalOmitOptions>
   edits<T extends Prisma.Batch$editsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Batch$editsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$BatchEditPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   entries<T extends Prisma.Batch$entriesArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Batch$entriesArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$LogEntryPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   targets<T extends Prisma.Batch$targetsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Batch$targetsArgs<ExtArgs>>): Prisma.Prisma__TargetsClient<runtime.Types.Result.GetResult<Prisma.$TargetsPayload<ExtArgs>, T, "findUniqueOrThrow", GlobalOmitOptions> | null, null, ExtArgs, GlobalOmitOptions>
@@ -1853,6 +2095,7 @@ export interface BatchFieldRefs {
   readonly createdAt: Prisma.FieldRef<"Batch", 'DateTime'>
   readonly committedAt: Prisma.FieldRef<"Batch", 'DateTime'>
   readonly collectedAt: Prisma.FieldRef<"Batch", 'DateTime'>
+  readonly revocationId: Prisma.FieldRef<"Batch", 'String'>
 }
     
 
@@ -2251,6 +2494,25 @@ export type BatchDeleteManyArgs<ExtArgs extends runtime.Types.Extensions.Interna
    * Limit how many Batches to delete.
    */
   limit?: number
+}
+
+/**
+ * Batch.revocation
+ */
+export type Batch$revocationArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the Revocation
+   */
+  select?: Prisma.RevocationSelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the Revocation
+   */
+  omit?: Prisma.RevocationOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.RevocationInclude<ExtArgs> | null
+  where?: Prisma.RevocationWhereInput
 }
 
 /**

@@ -59,6 +59,7 @@ export type EditMinAggregateOutputType = {
   column: number | null
   answer: string | null
   mergedFrom: string | null
+  expiresAt: Date | null
   createdAt: Date | null
   updatedAt: Date | null
 }
@@ -82,6 +83,7 @@ export type EditMaxAggregateOutputType = {
   column: number | null
   answer: string | null
   mergedFrom: string | null
+  expiresAt: Date | null
   createdAt: Date | null
   updatedAt: Date | null
 }
@@ -109,6 +111,7 @@ export type EditCountAggregateOutputType = {
   baseline: number
   answer: number
   mergedFrom: number
+  expiresAt: number
   createdAt: number
   updatedAt: number
   _all: number
@@ -148,6 +151,7 @@ export type EditMinAggregateInputType = {
   column?: true
   answer?: true
   mergedFrom?: true
+  expiresAt?: true
   createdAt?: true
   updatedAt?: true
 }
@@ -171,6 +175,7 @@ export type EditMaxAggregateInputType = {
   column?: true
   answer?: true
   mergedFrom?: true
+  expiresAt?: true
   createdAt?: true
   updatedAt?: true
 }
@@ -198,6 +203,7 @@ export type EditCountAggregateInputType = {
   baseline?: true
   answer?: true
   mergedFrom?: true
+  expiresAt?: true
   createdAt?: true
   updatedAt?: true
   _all?: true
@@ -312,6 +318,7 @@ export type EditGroupByOutputType = {
   baseline: runtime.JsonValue | null
   answer: string | null
   mergedFrom: string | null
+  expiresAt: Date | null
   createdAt: Date
   updatedAt: Date
   _count: EditCountAggregateOutputType | null
@@ -362,6 +369,7 @@ export type EditWhereInput = {
   baseline?: Prisma.JsonNullableFilter<"Edit">
   answer?: Prisma.StringNullableFilter<"Edit"> | string | null
   mergedFrom?: Prisma.StringNullableFilter<"Edit"> | string | null
+  expiresAt?: Prisma.DateTimeNullableFilter<"Edit"> | Date | string | null
   createdAt?: Prisma.DateTimeFilter<"Edit"> | Date | string
   updatedAt?: Prisma.DateTimeFilter<"Edit"> | Date | string
   stream?: Prisma.XOR<Prisma.StreamScalarRelationFilter, Prisma.StreamWhereInput>
@@ -393,6 +401,7 @@ export type EditOrderByWithRelationInput = {
   baseline?: Prisma.SortOrderInput | Prisma.SortOrder
   answer?: Prisma.SortOrderInput | Prisma.SortOrder
   mergedFrom?: Prisma.SortOrderInput | Prisma.SortOrder
+  expiresAt?: Prisma.SortOrderInput | Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   updatedAt?: Prisma.SortOrder
   stream?: Prisma.StreamOrderByWithRelationInput
@@ -428,6 +437,7 @@ export type EditWhereUniqueInput = Prisma.AtLeast<{
   baseline?: Prisma.JsonNullableFilter<"Edit">
   answer?: Prisma.StringNullableFilter<"Edit"> | string | null
   mergedFrom?: Prisma.StringNullableFilter<"Edit"> | string | null
+  expiresAt?: Prisma.DateTimeNullableFilter<"Edit"> | Date | string | null
   createdAt?: Prisma.DateTimeFilter<"Edit"> | Date | string
   updatedAt?: Prisma.DateTimeFilter<"Edit"> | Date | string
   stream?: Prisma.XOR<Prisma.StreamScalarRelationFilter, Prisma.StreamWhereInput>
@@ -459,6 +469,7 @@ export type EditOrderByWithAggregationInput = {
   baseline?: Prisma.SortOrderInput | Prisma.SortOrder
   answer?: Prisma.SortOrderInput | Prisma.SortOrder
   mergedFrom?: Prisma.SortOrderInput | Prisma.SortOrder
+  expiresAt?: Prisma.SortOrderInput | Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   updatedAt?: Prisma.SortOrder
   _count?: Prisma.EditCountOrderByAggregateInput
@@ -494,6 +505,7 @@ export type EditScalarWhereWithAggregatesInput = {
   baseline?: Prisma.JsonNullableWithAggregatesFilter<"Edit">
   answer?: Prisma.StringNullableWithAggregatesFilter<"Edit"> | string | null
   mergedFrom?: Prisma.StringNullableWithAggregatesFilter<"Edit"> | string | null
+  expiresAt?: Prisma.DateTimeNullableWithAggregatesFilter<"Edit"> | Date | string | null
   createdAt?: Prisma.DateTimeWithAggregatesFilter<"Edit"> | Date | string
   updatedAt?: Prisma.DateTimeWithAggregatesFilter<"Edit"> | Date | string
 }
@@ -519,6 +531,7 @@ export type EditCreateInput = {
   column?: number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
+  expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
   stream: Prisma.StreamCreateNestedOneWithoutEditsInput
@@ -550,6 +563,7 @@ export type EditUncheckedCreateInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
   mergedFrom?: string | null
+  expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
   batches?: Prisma.BatchEditUncheckedCreateNestedManyWithoutEditInput
@@ -577,6 +591,7 @@ export type EditUpdateInput = {
   column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   stream?: Prisma.StreamUpdateOneRequiredWithoutEditsNestedInput
@@ -608,6 +623,7 @@ export type EditUncheckedUpdateInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   mergedFrom?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   batches?: Prisma.BatchEditUncheckedUpdateManyWithoutEditNestedInput
@@ -637,6 +653,7 @@ export type EditCreateManyInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
   mergedFrom?: string | null
+  expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
 }
@@ -662,6 +679,7 @@ export type EditUpdateManyMutationInput = {
   column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
 }
@@ -689,6 +707,7 @@ export type EditUncheckedUpdateManyInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   mergedFrom?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
 }
@@ -744,6 +763,7 @@ export type EditCountOrderByAggregateInput = {
   baseline?: Prisma.SortOrder
   answer?: Prisma.SortOrder
   mergedFrom?: Prisma.SortOrder
+  expiresAt?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   updatedAt?: Prisma.SortOrder
 }
@@ -774,6 +794,7 @@ export type EditMaxOrderByAggregateInput = {
   column?: Prisma.SortOrder
   answer?: Prisma.SortOrder
   mergedFrom?: Prisma.SortOrder
+  expiresAt?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   updatedAt?: Prisma.SortOrder
 }
@@ -797,6 +818,7 @@ export type EditMinOrderByAggregateInput = {
   column?: Prisma.SortOrder
   answer?: Prisma.SortOrder
   mergedFrom?: Prisma.SortOrder
+  expiresAt?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   updatedAt?: Prisma.SortOrder
 }
@@ -910,6 +932,10 @@ export type FloatFieldUpdateOperationsInput = {
   divide?: number
 }
 
+export type NullableDateTimeFieldUpdateOperationsInput = {
+  set?: Date | string | null
+}
+
 export type EditUpdateOneWithoutMergesNestedInput = {
   create?: Prisma.XOR<Prisma.EditCreateWithoutMergesInput, Prisma.EditUncheckedCreateWithoutMergesInput>
   connectOrCreate?: Prisma.EditCreateOrConnectWithoutMergesInput
@@ -983,6 +1009,7 @@ export type EditCreateWithoutStreamInput = {
   column?: number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
+  expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
   batches?: Prisma.BatchEditCreateNestedManyWithoutEditInput
@@ -1012,6 +1039,7 @@ export type EditUncheckedCreateWithoutStreamInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
   mergedFrom?: string | null
+  expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
   batches?: Prisma.BatchEditUncheckedCreateNestedManyWithoutEditInput
@@ -1070,6 +1098,7 @@ export type EditScalarWhereInput = {
   baseline?: Prisma.JsonNullableFilter<"Edit">
   answer?: Prisma.StringNullableFilter<"Edit"> | string | null
   mergedFrom?: Prisma.StringNullableFilter<"Edit"> | string | null
+  expiresAt?: Prisma.DateTimeNullableFilter<"Edit"> | Date | string | null
   createdAt?: Prisma.DateTimeFilter<"Edit"> | Date | string
   updatedAt?: Prisma.DateTimeFilter<"Edit"> | Date | string
 }
@@ -1095,6 +1124,7 @@ export type EditCreateWithoutMergesInput = {
   column?: number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
+  expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
   stream: Prisma.StreamCreateNestedOneWithoutEditsInput
@@ -1125,6 +1155,7 @@ export type EditUncheckedCreateWithoutMergesInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
   mergedFrom?: string | null
+  expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
   batches?: Prisma.BatchEditUncheckedCreateNestedManyWithoutEditInput
@@ -1156,6 +1187,7 @@ export type EditCreateWithoutMergedInput = {
   column?: number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
+  expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
   stream: Prisma.StreamCreateNestedOneWithoutEditsInput
@@ -1185,6 +1217,7 @@ export type EditUncheckedCreateWithoutMergedInput = {
   column?: number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
+  expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
   batches?: Prisma.BatchEditUncheckedCreateNestedManyWithoutEditInput
@@ -1233,6 +1266,7 @@ export type EditUpdateWithoutMergesInput = {
   column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   stream?: Prisma.StreamUpdateOneRequiredWithoutEditsNestedInput
@@ -1263,6 +1297,7 @@ export type EditUncheckedUpdateWithoutMergesInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   mergedFrom?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   batches?: Prisma.BatchEditUncheckedUpdateManyWithoutEditNestedInput
@@ -1305,6 +1340,7 @@ export type EditCreateWithoutBatchesInput = {
   column?: number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
+  expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
   stream: Prisma.StreamCreateNestedOneWithoutEditsInput
@@ -1335,6 +1371,7 @@ export type EditUncheckedCreateWithoutBatchesInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
   mergedFrom?: string | null
+  expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
   merges?: Prisma.EditUncheckedCreateNestedManyWithoutMergedInput
@@ -1377,6 +1414,7 @@ export type EditUpdateWithoutBatchesInput = {
   column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   stream?: Prisma.StreamUpdateOneRequiredWithoutEditsNestedInput
@@ -1407,6 +1445,7 @@ export type EditUncheckedUpdateWithoutBatchesInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   mergedFrom?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   merges?: Prisma.EditUncheckedUpdateManyWithoutMergedNestedInput
@@ -1434,6 +1473,7 @@ export type EditCreateManyStreamInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
   mergedFrom?: string | null
+  expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
 }
@@ -1459,6 +1499,7 @@ export type EditUpdateWithoutStreamInput = {
   column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   batches?: Prisma.BatchEditUpdateManyWithoutEditNestedInput
@@ -1488,6 +1529,7 @@ export type EditUncheckedUpdateWithoutStreamInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   mergedFrom?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   batches?: Prisma.BatchEditUncheckedUpdateManyWithoutEditNestedInput
@@ -1516,6 +1558,7 @@ export type EditUncheckedUpdateManyWithoutStreamInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   mergedFrom?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
 }
@@ -1542,6 +1585,7 @@ export type EditCreateManyMergedInput = {
   column?: number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
+  expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
 }
@@ -1567,6 +1611,7 @@ export type EditUpdateWithoutMergedInput = {
   column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   stream?: Prisma.StreamUpdateOneRequiredWithoutEditsNestedInput
@@ -1596,6 +1641,7 @@ export type EditUncheckedUpdateWithoutMergedInput = {
   column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   batches?: Prisma.BatchEditUncheckedUpdateManyWithoutEditNestedInput
@@ -1624,6 +1670,7 @@ export type EditUncheckedUpdateManyWithoutMergedInput = {
   column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
 }
@@ -1691,6 +1738,7 @@ export type EditSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = r
   baseline?: boolean
   answer?: boolean
   mergedFrom?: boolean
+  expiresAt?: boolean
   createdAt?: boolean
   updatedAt?: boolean
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
@@ -1723,6 +1771,7 @@ export type EditSelectCreateManyAndReturn<ExtArgs extends runtime.Types.Extensio
   baseline?: boolean
   answer?: boolean
   mergedFrom?: boolean
+  expiresAt?: boolean
   createdAt?: boolean
   updatedAt?: boolean
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
@@ -1752,6 +1801,7 @@ export type EditSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Extensio
   baseline?: boolean
   answer?: boolean
   mergedFrom?: boolean
+  expiresAt?: boolean
   createdAt?: boolean
   updatedAt?: boolean
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
@@ -1781,11 +1831,12 @@ export type EditSelectScalar = {
   baseline?: boolean
   answer?: boolean
   mergedFrom?: boolean
+  expiresAt?: boolean
   createdAt?: boolean
   updatedAt?: boolean
 }
 
-export type EditOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"id" | "streamId" | "ordinal" | "subject" | "prompt" | "target" | "paraphrases" | "neighbours" | "source" | "tags" | "importance" | "keyHash" | "targetHash" | "status" | "reason" | "liveStatus" | "liveReason" | "seq" | "column" | "baseline" | "answer" | "mergedFrom" | "createdAt" | "updatedAt", ExtArgs["result"]["edit"]>
+export type EditOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"id" | "streamId" | "ordinal" | "subject" | "prompt" | "target" | "paraphrases" | "neighbours" | "source" | "tags" | "importance" | "keyHash" | "targetHash" | "status" | "reason" | "liveStatus" | "liveReason" | "seq" | "column" | "baseline" | "answer" | "mergedFrom" | "expiresAt" | "createdAt" | "updatedAt", ExtArgs["result"]["edit"]>
 export type EditInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
   batches?: boolean | Prisma.Edit$batchesArgs<ExtArgs>
@@ -1833,6 +1884,7 @@ export type $EditPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs =
     baseline: runtime.JsonValue | null
     answer: string | null
     mergedFrom: string | null
+    expiresAt: Date | null
     createdAt: Date
     updatedAt: Date
   }, ExtArgs["result"]["edit"]>
@@ -2284,6 +2336,7 @@ export interface EditFieldRefs {
   readonly baseline: Prisma.FieldRef<"Edit", 'Json'>
   readonly answer: Prisma.FieldRef<"Edit", 'String'>
   readonly mergedFrom: Prisma.FieldRef<"Edit", 'String'>
+  readonly expiresAt: Prisma.FieldRef<"Edit", 'DateTime'>
   readonly createdAt: Prisma.FieldRef<"Edit", 'DateTime'>
   readonly updatedAt: Prisma.FieldRef<"Edit", 'DateTime'>
 }

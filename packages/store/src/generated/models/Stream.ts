@@ -315,6 +315,7 @@ export type StreamWhereInput = {
   covariances?: Prisma.StreamCovarianceListRelationFilter
   shards?: Prisma.ShardOwnerListRelationFilter
   evaluations?: Prisma.EvaluationListRelationFilter
+  revocations?: Prisma.RevocationListRelationFilter
 }
 
 export type StreamOrderByWithRelationInput = {
@@ -343,6 +344,7 @@ export type StreamOrderByWithRelationInput = {
   covariances?: Prisma.StreamCovarianceOrderByRelationAggregateInput
   shards?: Prisma.ShardOwnerOrderByRelationAggregateInput
   evaluations?: Prisma.EvaluationOrderByRelationAggregateInput
+  revocations?: Prisma.RevocationOrderByRelationAggregateInput
 }
 
 export type StreamWhereUniqueInput = Prisma.AtLeast<{
@@ -374,6 +376,7 @@ export type StreamWhereUniqueInput = Prisma.AtLeast<{
   covariances?: Prisma.StreamCovarianceListRelationFilter
   shards?: Prisma.ShardOwnerListRelationFilter
   evaluations?: Prisma.EvaluationListRelationFilter
+  revocations?: Prisma.RevocationListRelationFilter
 }, "id" | "name">
 
 export type StreamOrderByWithAggregationInput = {
@@ -444,6 +447,7 @@ export type StreamCreateInput = {
   covariances?: Prisma.StreamCovarianceCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateInput = {
@@ -470,6 +474,7 @@ export type StreamUncheckedCreateInput = {
   covariances?: Prisma.StreamCovarianceUncheckedCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUpdateInput = {
@@ -496,6 +501,7 @@ export type StreamUpdateInput = {
   covariances?: Prisma.StreamCovarianceUpdateManyWithoutStreamNestedInput
   shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateInput = {
@@ -522,6 +528,7 @@ export type StreamUncheckedUpdateInput = {
   covariances?: Prisma.StreamCovarianceUncheckedUpdateManyWithoutStreamNestedInput
   shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateManyInput = {
@@ -802,6 +809,20 @@ export type StreamUpdateOneRequiredWithoutBatchesNestedInput = {
   update?: Prisma.XOR<Prisma.XOR<Prisma.StreamUpdateToOneWithWhereWithoutBatchesInput, Prisma.StreamUpdateWithoutBatchesInput>, Prisma.StreamUncheckedUpdateWithoutBatchesInput>
 }
 
+export type StreamCreateNestedOneWithoutRevocationsInput = {
+  create?: Prisma.XOR<Prisma.StreamCreateWithoutRevocationsInput, Prisma.StreamUncheckedCreateWithoutRevocationsInput>
+  connectOrCreate?: Prisma.StreamCreateOrConnectWithoutRevocationsInput
+  connect?: Prisma.StreamWhereUniqueInput
+}
+
+export type StreamUpdateOneRequiredWithoutRevocationsNestedInput = {
+  create?: Prisma.XOR<Prisma.StreamCreateWithoutRevocationsInput, Prisma.StreamUncheckedCreateWithoutRevocationsInput>
+  connectOrCreate?: Prisma.StreamCreateOrConnectWithoutRevocationsInput
+  upsert?: Prisma.StreamUpsertWithoutRevocationsInput
+  connect?: Prisma.StreamWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.StreamUpdateToOneWithWhereWithoutRevocationsInput, Prisma.StreamUpdateWithoutRevocationsInput>, Prisma.StreamUncheckedUpdateWithoutRevocationsInput>
+}
+
 export type StreamCreateNestedOneWithoutCheckpointsInput = {
   create?: Prisma.XOR<Prisma.StreamCreateWithoutCheckpointsInput, Prisma.StreamUncheckedCreateWithoutCheckpointsInput>
   connectOrCreate?: Prisma.StreamCreateOrConnectWithoutCheckpointsInput
@@ -895,6 +916,7 @@ export type StreamCreateWithoutModelInput = {
   covariances?: Prisma.StreamCovarianceCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutModelInput = {
@@ -920,6 +942,7 @@ export type StreamUncheckedCreateWithoutModelInput = {
   covariances?: Prisma.StreamCovarianceUncheckedCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutModelInput = {
@@ -992,6 +1015,7 @@ export type StreamCreateWithoutBranchesInput = {
   covariances?: Prisma.StreamCovarianceCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutBranchesInput = {
@@ -1017,6 +1041,7 @@ export type StreamUncheckedCreateWithoutBranchesInput = {
   covariances?: Prisma.StreamCovarianceUncheckedCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutBranchesInput = {
@@ -1047,6 +1072,7 @@ export type StreamCreateWithoutOriginInput = {
   covariances?: Prisma.StreamCovarianceCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutOriginInput = {
@@ -1072,6 +1098,7 @@ export type StreamUncheckedCreateWithoutOriginInput = {
   covariances?: Prisma.StreamCovarianceUncheckedCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutOriginInput = {
@@ -1118,6 +1145,7 @@ export type StreamUpdateWithoutBranchesInput = {
   covariances?: Prisma.StreamCovarianceUpdateManyWithoutStreamNestedInput
   shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutBranchesInput = {
@@ -1143,6 +1171,7 @@ export type StreamUncheckedUpdateWithoutBranchesInput = {
   covariances?: Prisma.StreamCovarianceUncheckedUpdateManyWithoutStreamNestedInput
   shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUpsertWithWhereUniqueWithoutOriginInput = {
@@ -1184,6 +1213,7 @@ export type StreamCreateWithoutEditsInput = {
   covariances?: Prisma.StreamCovarianceCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutEditsInput = {
@@ -1209,6 +1239,7 @@ export type StreamUncheckedCreateWithoutEditsInput = {
   covariances?: Prisma.StreamCovarianceUncheckedCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutEditsInput = {
@@ -1250,6 +1281,7 @@ export type StreamUpdateWithoutEditsInput = {
   covariances?: Prisma.StreamCovarianceUpdateManyWithoutStreamNestedInput
   shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutEditsInput = {
@@ -1275,6 +1307,7 @@ export type StreamUncheckedUpdateWithoutEditsInput = {
   covariances?: Prisma.StreamCovarianceUncheckedUpdateManyWithoutStreamNestedInput
   shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateWithoutBatchesInput = {
@@ -1300,6 +1333,7 @@ export type StreamCreateWithoutBatchesInput = {
   covariances?: Prisma.StreamCovarianceCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutBatchesInput = {
@@ -1325,6 +1359,7 @@ export type StreamUncheckedCreateWithoutBatchesInput = {
   covariances?: Prisma.StreamCovarianceUncheckedCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutBatchesInput = {
@@ -1366,6 +1401,7 @@ export type StreamUpdateWithoutBatchesInput = {
   covariances?: Prisma.StreamCovarianceUpdateManyWithoutStreamNestedInput
   shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutBatchesInput = {
@@ -1386,6 +1422,127 @@ export type StreamUncheckedUpdateWithoutBatchesInput = {
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   branches?: Prisma.StreamUncheckedUpdateManyWithoutOriginNestedInput
   edits?: Prisma.EditUncheckedUpdateManyWithoutStreamNestedInput
+  checkpoints?: Prisma.CheckpointUncheckedUpdateManyWithoutStreamNestedInput
+  events?: Prisma.EventUncheckedUpdateManyWithoutStreamNestedInput
+  covariances?: Prisma.StreamCovarianceUncheckedUpdateManyWithoutStreamNestedInput
+  shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
+  evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
+}
+
+export type StreamCreateWithoutRevocationsInput = {
+  id: string
+  name: string
+  config: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash: string
+  status: string
+  statusDetail?: string | null
+  head?: number
+  headHash: string
+  genesisHash: string
+  nextSeq?: number
+  nextOrdinal?: number
+  originSeq?: number | null
+  createdAt?: Date | string
+  model: Prisma.ModelCreateNestedOneWithoutStreamsInput
+  origin?: Prisma.StreamCreateNestedOneWithoutBranchesInput
+  branches?: Prisma.StreamCreateNestedManyWithoutOriginInput
+  edits?: Prisma.EditCreateNestedManyWithoutStreamInput
+  batches?: Prisma.BatchCreateNestedManyWithoutStreamInput
+  checkpoints?: Prisma.CheckpointCreateNestedManyWithoutStreamInput
+  events?: Prisma.EventCreateNestedManyWithoutStreamInput
+  covariances?: Prisma.StreamCovarianceCreateNestedManyWithoutStreamInput
+  shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
+  evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
+}
+
+export type StreamUncheckedCreateWithoutRevocationsInput = {
+  id: string
+  name: string
+  modelId: string
+  config: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash: string
+  status: string
+  statusDetail?: string | null
+  head?: number
+  headHash: string
+  genesisHash: string
+  nextSeq?: number
+  nextOrdinal?: number
+  originStreamId?: string | null
+  originSeq?: number | null
+  createdAt?: Date | string
+  branches?: Prisma.StreamUncheckedCreateNestedManyWithoutOriginInput
+  edits?: Prisma.EditUncheckedCreateNestedManyWithoutStreamInput
+  batches?: Prisma.BatchUncheckedCreateNestedManyWithoutStreamInput
+  checkpoints?: Prisma.CheckpointUncheckedCreateNestedManyWithoutStreamInput
+  events?: Prisma.EventUncheckedCreateNestedManyWithoutStreamInput
+  covariances?: Prisma.StreamCovarianceUncheckedCreateNestedManyWithoutStreamInput
+  shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
+  evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
+}
+
+export type StreamCreateOrConnectWithoutRevocationsInput = {
+  where: Prisma.StreamWhereUniqueInput
+  create: Prisma.XOR<Prisma.StreamCreateWithoutRevocationsInput, Prisma.StreamUncheckedCreateWithoutRevocationsInput>
+}
+
+export type StreamUpsertWithoutRevocationsInput = {
+  update: Prisma.XOR<Prisma.StreamUpdateWithoutRevocationsInput, Prisma.StreamUncheckedUpdateWithoutRevocationsInput>
+  create: Prisma.XOR<Prisma.StreamCreateWithoutRevocationsInput, Prisma.StreamUncheckedCreateWithoutRevocationsInput>
+  where?: Prisma.StreamWhereInput
+}
+
+export type StreamUpdateToOneWithWhereWithoutRevocationsInput = {
+  where?: Prisma.StreamWhereInput
+  data: Prisma.XOR<Prisma.StreamUpdateWithoutRevocationsInput, Prisma.StreamUncheckedUpdateWithoutRevocationsInput>
+}
+
+export type StreamUpdateWithoutRevocationsInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  config?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  statusDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  head?: Prisma.IntFieldUpdateOperationsInput | number
+  headHash?: Prisma.StringFieldUpdateOperationsInput | string
+  genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
+  nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  model?: Prisma.ModelUpdateOneRequiredWithoutStreamsNestedInput
+  origin?: Prisma.StreamUpdateOneWithoutBranchesNestedInput
+  branches?: Prisma.StreamUpdateManyWithoutOriginNestedInput
+  edits?: Prisma.EditUpdateManyWithoutStreamNestedInput
+  batches?: Prisma.BatchUpdateManyWithoutStreamNestedInput
+  checkpoints?: Prisma.CheckpointUpdateManyWithoutStreamNestedInput
+  events?: Prisma.EventUpdateManyWithoutStreamNestedInput
+  covariances?: Prisma.StreamCovarianceUpdateManyWithoutStreamNestedInput
+  shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
+  evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
+}
+
+export type StreamUncheckedUpdateWithoutRevocationsInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  modelId?: Prisma.StringFieldUpdateOperationsInput | string
+  config?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  statusDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  head?: Prisma.IntFieldUpdateOperationsInput | number
+  headHash?: Prisma.StringFieldUpdateOperationsInput | string
+  genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
+  nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originStreamId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  branches?: Prisma.StreamUncheckedUpdateManyWithoutOriginNestedInput
+  edits?: Prisma.EditUncheckedUpdateManyWithoutStreamNestedInput
+  batches?: Prisma.BatchUncheckedUpdateManyWithoutStreamNestedInput
   checkpoints?: Prisma.CheckpointUncheckedUpdateManyWithoutStreamNestedInput
   events?: Prisma.EventUncheckedUpdateManyWithoutStreamNestedInput
   covariances?: Prisma.StreamCovarianceUncheckedUpdateManyWithoutStreamNestedInput
@@ -1416,6 +1573,7 @@ export type StreamCreateWithoutCheckpointsInput = {
   covariances?: Prisma.StreamCovarianceCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutCheckpointsInput = {
@@ -1441,6 +1599,7 @@ export type StreamUncheckedCreateWithoutCheckpointsInput = {
   covariances?: Prisma.StreamCovarianceUncheckedCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutCheckpointsInput = {
@@ -1482,6 +1641,7 @@ export type StreamUpdateWithoutCheckpointsInput = {
   covariances?: Prisma.StreamCovarianceUpdateManyWithoutStreamNestedInput
   shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutCheckpointsInput = {
@@ -1507,6 +1667,7 @@ export type StreamUncheckedUpdateWithoutCheckpointsInput = {
   covariances?: Prisma.StreamCovarianceUncheckedUpdateManyWithoutStreamNestedInput
   shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateWithoutEventsInput = {
@@ -1532,6 +1693,7 @@ export type StreamCreateWithoutEventsInput = {
   covariances?: Prisma.StreamCovarianceCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutEventsInput = {
@@ -1557,6 +1719,7 @@ export type StreamUncheckedCreateWithoutEventsInput = {
   covariances?: Prisma.StreamCovarianceUncheckedCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutEventsInput = {
@@ -1598,6 +1761,7 @@ export type StreamUpdateWithoutEventsInput = {
   covariances?: Prisma.StreamCovarianceUpdateManyWithoutStreamNestedInput
   shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutEventsInput = {
@@ -1623,6 +1787,7 @@ export type StreamUncheckedUpdateWithoutEventsInput = {
   covariances?: Prisma.StreamCovarianceUncheckedUpdateManyWithoutStreamNestedInput
   shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateWithoutCovariancesInput = {
@@ -1648,6 +1813,7 @@ export type StreamCreateWithoutCovariancesInput = {
   events?: Prisma.EventCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutCovariancesInput = {
@@ -1673,6 +1839,7 @@ export type StreamUncheckedCreateWithoutCovariancesInput = {
   events?: Prisma.EventUncheckedCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutCovariancesInput = {
@@ -1714,6 +1881,7 @@ export type StreamUpdateWithoutCovariancesInput = {
   events?: Prisma.EventUpdateManyWithoutStreamNestedInput
   shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutCovariancesInput = {
@@ -1739,6 +1907,7 @@ export type StreamUncheckedUpdateWithoutCovariancesInput = {
   events?: Prisma.EventUncheckedUpdateManyWithoutStreamNestedInput
   shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateWithoutShardsInput = {
@@ -1764,6 +1933,7 @@ export type StreamCreateWithoutShardsInput = {
   events?: Prisma.EventCreateNestedManyWithoutStreamInput
   covariances?: Prisma.StreamCovarianceCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutShardsInput = {
@@ -1789,6 +1959,7 @@ export type StreamUncheckedCreateWithoutShardsInput = {
   events?: Prisma.EventUncheckedCreateNestedManyWithoutStreamInput
   covariances?: Prisma.StreamCovarianceUncheckedCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutShardsInput = {
@@ -1830,6 +2001,7 @@ export type StreamUpdateWithoutShardsInput = {
   events?: Prisma.EventUpdateManyWithoutStreamNestedInput
   covariances?: Prisma.StreamCovarianceUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutShardsInput = {
@@ -1855,6 +2027,7 @@ export type StreamUncheckedUpdateWithoutShardsInput = {
   events?: Prisma.EventUncheckedUpdateManyWithoutStreamNestedInput
   covariances?: Prisma.StreamCovarianceUncheckedUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateWithoutEvaluationsInput = {
@@ -1880,6 +2053,7 @@ export type StreamCreateWithoutEvaluationsInput = {
   events?: Prisma.EventCreateNestedManyWithoutStreamInput
   covariances?: Prisma.StreamCovarianceCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutEvaluationsInput = {
@@ -1905,6 +2079,7 @@ export type StreamUncheckedCreateWithoutEvaluationsInput = {
   events?: Prisma.EventUncheckedCreateNestedManyWithoutStreamInput
   covariances?: Prisma.StreamCovarianceUncheckedCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutEvaluationsInput = {
@@ -1946,6 +2121,7 @@ export type StreamUpdateWithoutEvaluationsInput = {
   events?: Prisma.EventUpdateManyWithoutStreamNestedInput
   covariances?: Prisma.StreamCovarianceUpdateManyWithoutStreamNestedInput
   shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutEvaluationsInput = {
@@ -1971,6 +2147,7 @@ export type StreamUncheckedUpdateWithoutEvaluationsInput = {
   events?: Prisma.EventUncheckedUpdateManyWithoutStreamNestedInput
   covariances?: Prisma.StreamCovarianceUncheckedUpdateManyWithoutStreamNestedInput
   shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateManyModelInput = {
@@ -2013,6 +2190,7 @@ export type StreamUpdateWithoutModelInput = {
   covariances?: Prisma.StreamCovarianceUpdateManyWithoutStreamNestedInput
   shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutModelInput = {
@@ -2038,6 +2216,7 @@ export type StreamUncheckedUpdateWithoutModelInput = {
   covariances?: Prisma.StreamCovarianceUncheckedUpdateManyWithoutStreamNestedInput
   shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateManyWithoutModelInput = {
@@ -2097,6 +2276,7 @@ export type StreamUpdateWithoutOriginInput = {
   covariances?: Prisma.StreamCovarianceUpdateManyWithoutStreamNestedInput
   shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutOriginInput = {
@@ -2122,6 +2302,7 @@ export type StreamUncheckedUpdateWithoutOriginInput = {
   covariances?: Prisma.StreamCovarianceUncheckedUpdateManyWithoutStreamNestedInput
   shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateManyWithoutOriginInput = {
@@ -2155,6 +2336,7 @@ export type StreamCountOutputType = {
   covariances: number
   shards: number
   evaluations: number
+  revocations: number
 }
 
 export type StreamCountOutputTypeSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
@@ -2166,6 +2348,7 @@ export type StreamCountOutputTypeSelect<ExtArgs extends runtime.Types.Extensions
   covariances?: boolean | StreamCountOutputTypeCountCovariancesArgs
   shards?: boolean | StreamCountOutputTypeCountShardsArgs
   evaluations?: boolean | StreamCountOutputTypeCountEvaluationsArgs
+  revocations?: boolean | StreamCountOutputTypeCountRevocationsArgs
 }
 
 /**
@@ -2234,6 +2417,13 @@ export type StreamCountOutputTypeCountEvaluationsArgs<ExtArgs extends runtime.Ty
   where?: Prisma.EvaluationWhereInput
 }
 
+/**
+ * StreamCountOutputType without action
+ */
+export type StreamCountOutputTypeCountRevocationsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  where?: Prisma.RevocationWhereInput
+}
+
 
 export type StreamSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetSelect<{
   id?: boolean
@@ -2261,6 +2451,7 @@ export type StreamSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs =
   covariances?: boolean | Prisma.Stream$covariancesArgs<ExtArgs>
   shards?: boolean | Prisma.Stream$shardsArgs<ExtArgs>
   evaluations?: boolean | Prisma.Stream$evaluationsArgs<ExtArgs>
+  revocations?: boolean | Prisma.Stream$revocationsArgs<ExtArgs>
   _count?: boolean | Prisma.StreamCountOutputTypeDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["stream"]>
 
@@ -2334,6 +2525,7 @@ export type StreamInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs 
   covariances?: boolean | Prisma.Stream$covariancesArgs<ExtArgs>
   shards?: boolean | Prisma.Stream$shardsArgs<ExtArgs>
   evaluations?: boolean | Prisma.Stream$evaluationsArgs<ExtArgs>
+  revocations?: boolean | Prisma.Stream$revocationsArgs<ExtArgs>
   _count?: boolean | Prisma.StreamCountOutputTypeDefaultArgs<ExtArgs>
 }
 export type StreamIncludeCreateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
@@ -2358,6 +2550,7 @@ export type $StreamPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs
     covariances: Prisma.$StreamCovariancePayload<ExtArgs>[]
     shards: Prisma.$ShardOwnerPayload<ExtArgs>[]
     evaluations: Prisma.$EvaluationPayload<ExtArgs>[]
+    revocations: Prisma.$RevocationPayload<ExtArgs>[]
   }
   scalars: runtime.Types.Extensions.GetPayloadResult<{
     id: string
@@ -2779,6 +2972,7 @@ export interface Prisma__StreamClient<T, Null = never, ExtArgs extends runtime.T
   covariances<T extends Prisma.Stream$covariancesArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Stream$covariancesArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$StreamCovariancePayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   shards<T extends Prisma.Stream$shardsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Stream$shardsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$ShardOwnerPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   evaluations<T extends Prisma.Stream$evaluationsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Stream$evaluationsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$EvaluationPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
+  revocations<T extends Prisma.Stream$revocationsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Stream$revocationsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$RevocationPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   /**
    * Attaches callbacks for the resolution and/or rejection of the Promise.
    * @param onfulfilled The callback to execute when the Promise is resolved.
@@ -3432,6 +3626,30 @@ export type Stream$evaluationsArgs<ExtArgs extends runtime.Types.Extensions.Inte
   take?: number
   skip?: number
   distinct?: Prisma.EvaluationScalarFieldEnum | Prisma.EvaluationScalarFieldEnum[]
+}
+
+/**
+ * Stream.revocations
+ */
+export type Stream$revocationsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the Revocation
+   */
+  select?: Prisma.RevocationSelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the Revocation
+   */
+  omit?: Prisma.RevocationOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.RevocationInclude<ExtArgs> | null
+  where?: Prisma.RevocationWhereInput
+  orderBy?: Prisma.RevocationOrderByWithRelationInput | Prisma.RevocationOrderByWithRelationInput[]
+  cursor?: Prisma.RevocationWhereUniqueInput
+  take?: number
+  skip?: number
+  distinct?: Prisma.RevocationScalarFieldEnum | Prisma.RevocationScalarFieldEnum[]
 }
 
 /**

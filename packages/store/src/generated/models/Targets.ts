@@ -44,6 +44,7 @@ export type TargetsMinAggregateOutputType = {
   rows: number | null
   columns: number | null
   data: runtime.Bytes | null
+  resolvedAt: Date | null
 }
 
 export type TargetsMaxAggregateOutputType = {
@@ -52,6 +53,7 @@ export type TargetsMaxAggregateOutputType = {
   rows: number | null
   columns: number | null
   data: runtime.Bytes | null
+  resolvedAt: Date | null
 }
 
 export type TargetsCountAggregateOutputType = {
@@ -60,6 +62,7 @@ export type TargetsCountAggregateOutputType = {
   rows: number
   columns: number
   data: number
+  resolvedAt: number
   _all: number
 }
 
@@ -82,6 +85,7 @@ export type TargetsMinAggregateInputType = {
   rows?: true
   columns?: true
   data?: true
+  resolvedAt?: true
 }
 
 export type TargetsMaxAggregateInputType = {
@@ -90,6 +94,7 @@ export type TargetsMaxAggregateInputType = {
   rows?: true
   columns?: true
   data?: true
+  resolvedAt?: true
 }
 
 export type TargetsCountAggregateInputType = {
@@ -98,6 +103,7 @@ export type TargetsCountAggregateInputType = {
   rows?: true
   columns?: true
   data?: true
+  resolvedAt?: true
   _all?: true
 }
 
@@ -193,6 +199,7 @@ export type TargetsGroupByOutputType = {
   rows: number
   columns: number
   data: runtime.Bytes
+  resolvedAt: Date | null
   _count: TargetsCountAggregateOutputType | null
   _avg: TargetsAvgAggregateOutputType | null
   _sum: TargetsSumAggregateOutputType | null
@@ -224,6 +231,7 @@ export type TargetsWhereInput = {
   rows?: Prisma.IntFilter<"Targets"> | number
   columns?: Prisma.IntFilter<"Targets"> | number
   data?: Prisma.BytesFilter<"Targets"> | runtime.Bytes
+  resolvedAt?: Prisma.DateTimeNullableFilter<"Targets"> | Date | string | null
   batch?: Prisma.XOR<Prisma.BatchScalarRelationFilter, Prisma.BatchWhereInput>
 }
 
@@ -233,6 +241,7 @@ export type TargetsOrderByWithRelationInput = {
   rows?: Prisma.SortOrder
   columns?: Prisma.SortOrder
   data?: Prisma.SortOrder
+  resolvedAt?: Prisma.SortOrderInput | Prisma.SortOrder
   batch?: Prisma.BatchOrderByWithRelationInput
 }
 
@@ -246,6 +255,7 @@ export type TargetsWhereUniqueInput = Prisma.AtLeast<{
   rows?: Prisma.IntFilter<"Targets"> | number
   columns?: Prisma.IntFilter<"Targets"> | number
   data?: Prisma.BytesFilter<"Targets"> | runtime.Bytes
+  resolvedAt?: Prisma.DateTimeNullableFilter<"Targets"> | Date | string | null
   batch?: Prisma.XOR<Prisma.BatchScalarRelationFilter, Prisma.BatchWhereInput>
 }, "streamId_seq">
 
@@ -255,6 +265,7 @@ export type TargetsOrderByWithAggregationInput = {
   rows?: Prisma.SortOrder
   columns?: Prisma.SortOrder
   data?: Prisma.SortOrder
+  resolvedAt?: Prisma.SortOrderInput | Prisma.SortOrder
   _count?: Prisma.TargetsCountOrderByAggregateInput
   _avg?: Prisma.TargetsAvgOrderByAggregateInput
   _max?: Prisma.TargetsMaxOrderByAggregateInput
@@ -271,12 +282,14 @@ export type TargetsScalarWhereWithAggregatesInput = {
   rows?: Prisma.IntWithAggregatesFilter<"Targets"> | number
   columns?: Prisma.IntWithAggregatesFilter<"Targets"> | number
   data?: Prisma.BytesWithAggregatesFilter<"Targets"> | runtime.Bytes
+  resolvedAt?: Prisma.DateTimeNullableWithAggregatesFilter<"Targets"> | Date | string | null
 }
 
 export type TargetsCreateInput = {
   rows: number
   columns: number
   data: runtime.Bytes
+  resolvedAt?: Date | string | null
   batch: Prisma.BatchCreateNestedOneWithoutTargetsInput
 }
 
@@ -286,12 +299,14 @@ export type TargetsUncheckedCreateInput = {
   rows: number
   columns: number
   data: runtime.Bytes
+  resolvedAt?: Date | string | null
 }
 
 export type TargetsUpdateInput = {
   rows?: Prisma.IntFieldUpdateOperationsInput | number
   columns?: Prisma.IntFieldUpdateOperationsInput | number
   data?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  resolvedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   batch?: Prisma.BatchUpdateOneRequiredWithoutTargetsNestedInput
 }
 
@@ -301,6 +316,7 @@ export type TargetsUncheckedUpdateInput = {
   rows?: Prisma.IntFieldUpdateOperationsInput | number
   columns?: Prisma.IntFieldUpdateOperationsInput | number
   data?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  resolvedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
 
 export type TargetsCreateManyInput = {
@@ -309,12 +325,14 @@ export type TargetsCreateManyInput = {
   rows: number
   columns: number
   data: runtime.Bytes
+  resolvedAt?: Date | string | null
 }
 
 export type TargetsUpdateManyMutationInput = {
   rows?: Prisma.IntFieldUpdateOperationsInput | number
   columns?: Prisma.IntFieldUpdateOperationsInput | number
   data?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  resolvedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
 
 export type TargetsUncheckedUpdateManyInput = {
@@ -323,6 +341,7 @@ export type TargetsUncheckedUpdateManyInput = {
   rows?: Prisma.IntFieldUpdateOperationsInput | number
   columns?: Prisma.IntFieldUpdateOperationsInput | number
   data?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  resolvedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
 
 export type TargetsNullableScalarRelationFilter = {
@@ -341,6 +360,7 @@ export type TargetsCountOrderByAggregateInput = {
   rows?: Prisma.SortOrder
   columns?: Prisma.SortOrder
   data?: Prisma.SortOrder
+  resolvedAt?: Prisma.SortOrder
 }
 
 export type TargetsAvgOrderByAggregateInput = {
@@ -355,6 +375,7 @@ export type TargetsMaxOrderByAggregateInput = {
   rows?: Prisma.SortOrder
   columns?: Prisma.SortOrder
   data?: Prisma.SortOrder
+  resolvedAt?: Prisma.SortOrder
 }
 
 export type TargetsMinOrderByAggregateInput = {
@@ -363,6 +384,7 @@ export type TargetsMinOrderByAggregateInput = {
   rows?: Prisma.SortOrder
   columns?: Prisma.SortOrder
   data?: Prisma.SortOrder
+  resolvedAt?: Prisma.SortOrder
 }
 
 export type TargetsSumOrderByAggregateInput = {
@@ -411,12 +433,14 @@ export type TargetsCreateWithoutBatchInput = {
   rows: number
   columns: number
   data: runtime.Bytes
+  resolvedAt?: Date | string | null
 }
 
 export type TargetsUncheckedCreateWithoutBatchInput = {
   rows: number
   columns: number
   data: runtime.Bytes
+  resolvedAt?: Date | string | null
 }
 
 export type TargetsCreateOrConnectWithoutBatchInput = {
@@ -439,12 +463,14 @@ export type TargetsUpdateWithoutBatchInput = {
   rows?: Prisma.IntFieldUpdateOperationsInput | number
   columns?: Prisma.IntFieldUpdateOperationsInput | number
   data?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  resolvedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
 
 export type TargetsUncheckedUpdateWithoutBatchInput = {
   rows?: Prisma.IntFieldUpdateOperationsInput | number
   columns?: Prisma.IntFieldUpdateOperationsInput | number
   data?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  resolvedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
 
 
@@ -455,6 +481,7 @@ export type TargetsSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs 
   rows?: boolean
   columns?: boolean
   data?: boolean
+  resolvedAt?: boolean
   batch?: boolean | Prisma.BatchDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["targets"]>
 
@@ -464,6 +491,7 @@ export type TargetsSelectCreateManyAndReturn<ExtArgs extends runtime.Types.Exten
   rows?: boolean
   columns?: boolean
   data?: boolean
+  resolvedAt?: boolean
   batch?: boolean | Prisma.BatchDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["targets"]>
 
@@ -473,6 +501,7 @@ export type TargetsSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Exten
   rows?: boolean
   columns?: boolean
   data?: boolean
+  resolvedAt?: boolean
   batch?: boolean | Prisma.BatchDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["targets"]>
 
@@ -482,9 +511,10 @@ export type TargetsSelectScalar = {
   rows?: boolean
   columns?: boolean
   data?: boolean
+  resolvedAt?: boolean
 }
 
-export type TargetsOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"streamId" | "seq" | "rows" | "columns" | "data", ExtArgs["result"]["targets"]>
+export type TargetsOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"streamId" | "seq" | "rows" | "columns" | "data" | "resolvedAt", ExtArgs["result"]["targets"]>
 export type TargetsInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   batch?: boolean | Prisma.BatchDefaultArgs<ExtArgs>
 }
@@ -506,6 +536,7 @@ export type $TargetsPayload<ExtArgs extends runtime.Types.Extensions.InternalArg
     rows: number
     columns: number
     data: runtime.Bytes
+    resolvedAt: Date | null
   }, ExtArgs["result"]["targets"]>
   composites: {}
 }
@@ -935,6 +966,7 @@ export interface TargetsFieldRefs {
   readonly rows: Prisma.FieldRef<"Targets", 'Int'>
   readonly columns: Prisma.FieldRef<"Targets", 'Int'>
   readonly data: Prisma.FieldRef<"Targets", 'Bytes'>
+  readonly resolvedAt: Prisma.FieldRef<"Targets", 'DateTime'>
 }
     
 

@@ -81,6 +81,8 @@ export interface UpdateStats {
   /** Smallest eigenvalue of S (or T). */
   lambdaMin: number;
   seconds: number;
+  /** Revoke: the factors come from the inverse covariance without the columns, made anew, not from a downdate. */
+  byInversion: boolean;
 }
 
 export interface ApplyResponse {
@@ -640,7 +642,7 @@ export const ApplyRequest: MessageFns<ApplyRequest> = {
 };
 
 function createBaseUpdateStats(): UpdateStats {
-  return { rDiagonal: [], keyNorm: 0, residualNorm: 0, updateNorm: 0, lambdaMin: 0, seconds: 0 };
+  return { rDiagonal: [], keyNorm: 0, residualNorm: 0, updateNorm: 0, lambdaMin: 0, seconds: 0, byInversion: false };
 }
 
 export const UpdateStats: MessageFns<UpdateStats> = {
@@ -666,6 +668,9 @@ export const UpdateStats: MessageFns<UpdateStats> = {
     }
     if (message.seconds !== 0) {
       writer.uint32(49).double(message.seconds);
+    }
+    if (message.byInversion !== false) {
+      writer.uint32(56).bool(message.byInversion);
     }
     return writer;
   },
@@ -739,6 +744,14 @@ export const UpdateStats: MessageFns<UpdateStats> = {
             }
 
             message.seconds = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.byInversion = reader.bool();
             continue;
           }
         }
