@@ -2,6 +2,12 @@ import type { ModelConfig } from '@errata/model';
 import { logitPositions } from '@errata/model';
 import type { TargetRow } from './target-rows.js';
 
+/**
+ * What a search may hold unless told otherwise: several times what ten edits of usual length take on a small model, and
+ * together with SmolLM2's weights below 1.5 GB.
+ */
+export const defaultSearchBytes = 512 * 2 ** 20;
+
 const bytesPerValue = 4;
 /** Values of a token that one layer holds at once, in multiples of its widths: measured, the backward pass the most. */
 const hiddenCopies = 8;

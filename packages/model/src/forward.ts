@@ -14,6 +14,8 @@ export interface ForwardOptions {
   readonly deltas?: Deltas;
   /** Keys and values of earlier columns, one for each layer from `from`. */
   readonly past?: readonly KeyValues[];
+  /** Free the earlier columns of each layer once it has run: the new ones begin with a copy of them. */
+  readonly releasePast?: boolean;
   /** Return the keys and values of each layer. */
   readonly keepKeyValues?: boolean;
   /** Sees the input of the down projection of each layer, [tokens, intermediate]; the tensor is freed afterwards. */
@@ -47,6 +49,7 @@ export async function forward(
         return options.keepKeyValues ? { next, cache } : { next };
       });
       if (step.cache) keyValues.push(step.cache);
+      if (options.releasePast) free(tf, options.past?.[layer - from]);
       current.dispose();
       current = step.next;
       await options.pause?.();

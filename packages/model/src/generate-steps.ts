@@ -88,10 +88,9 @@ export async function* decode(
         const run = await forward(model, embedded, layout, {
           ...(deltas && { deltas }),
           ...(pause && { pause }),
-          ...(cache.length > 0 && { past: cache }),
+          ...(cache.length > 0 && { past: cache, releasePast: true }),
           keepKeyValues: true,
         });
-        free(tf, cache);
         cache = run.keyValues;
         const ends = spans.map(({ count }, row) => layout.starts[row] + count - 1);
         const last = lastLogits(model, run.hidden, ends);

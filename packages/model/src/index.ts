@@ -31,6 +31,7 @@ export { modelHash } from './model-hash.js';
 export { checkLength, checkTokens, continuationIds, promptIds } from './prompt.js';
 export type { Rotary } from './rotary.js';
 export { openSafetensors, type SafetensorsFile, type SafetensorsTensor } from './safetensors.js';
+export { type SampleOptions, sampleSequences } from './sample-sequences.js';
 export type { LogProbabilities, LogProbability, Sampling } from './sampling.js';
 export { perplexity, type RunState, type Score, scoreContinuations } from './score.js';
 export { type SecondMoments, secondMoments } from './second-moment.js';

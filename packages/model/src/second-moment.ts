@@ -62,6 +62,12 @@ export async function secondMoments(
     tokens += kept.length;
     options.onProgress?.(tokens);
   }
-  const moments = new Map([...sums].map(([layer, sum]) => [layer, Float32Array.from(sum, (value) => value / tokens)]));
+  const moments = new Map<number, Float32Array>();
+  for (const [layer, sum] of sums) {
+    const mean = new Float32Array(sum.length);
+    for (let i = 0; i < sum.length; i++) mean[i] = sum[i] / tokens;
+    moments.set(layer, mean);
+    sums.delete(layer);
+  }
   return { moments, tokens };
 }

@@ -1,10 +1,8 @@
+import { defaultSearchBytes } from '@errata/editor';
 import { z } from 'zod';
 
-/**
- * Memory: several times what ten edits of usual length take on a small model, and together with SmolLM2's weights below
- * 1.5 GB. Requests: more gain nothing, a few dozen edits keep all cores busy.
- */
-export const defaultLimits = { memoryBytes: 512 * 2 ** 20, requests: 16 };
+/** Of requests more gain nothing: a few dozen edits keep all cores busy. */
+export const defaultLimits = { memoryBytes: defaultSearchBytes, requests: 16 };
 
 const address = z.string().regex(/^[^\s:]+:\d+$/, 'must be host:port');
 

@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
 import { ErrataError } from '@errata/contracts';
-import type { Model, Pause } from '@errata/model';
+import { type Model, type Pause, sampleSequences } from '@errata/model';
 import type { PlanCovarianceRequest } from '@errata/rpc';
 import type { Store } from '@errata/store';
 import { type Corpus, covarianceSequences, textSequences } from './corpus.js';
-import { sampleSequences } from './model-samples.js';
 
 /**
  * Least tokens of a slice: some seconds of work on a small model. Four times the width of a layer keeps moving the sums

@@ -1,5 +1,5 @@
 import { ErrataError } from '@errata/contracts';
-import { createLayout, embed, forward, logits, type Model, secondMoments } from '@errata/model';
+import { createLayout, embed, forward, logits, type Model, sampleSequences, secondMoments } from '@errata/model';
 import { tinyModel } from '@errata/model/testing';
 import {
   type CovarianceSource,
@@ -17,7 +17,6 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { defaultLimits } from './config.js';
 import { covarianceSequences, readCorpus } from './corpus.js';
 import { createMetrics } from './metrics.js';
-import { sampleSequences } from './model-samples.js';
 import { createService, type ServiceParts } from './service.js';
 import { WorkQueue } from './work-queue.js';
 

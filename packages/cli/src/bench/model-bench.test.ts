@@ -3,8 +3,9 @@ import { describe, expect, it, test } from 'vitest';
 import { UsageError } from '../failure.js';
 import { benchGenerate } from './generate-bench.js';
 import { benchKeys } from './keys-bench.js';
+import { benchMemory } from './memory-bench.js';
 import { parseModelOptions, readEdits } from './model-bench.js';
-import { generateText, keysText, targetsText } from './model-report.js';
+import { generateText, keysText, memoryText, targetsText } from './model-report.js';
 import { benchTargets } from './targets-bench.js';
 
 const run = { python: null, signal: new AbortController().signal, env: {}, onProgress: () => undefined };
@@ -39,6 +40,10 @@ describe.skipIf(testModelPath === '')('benchmarks of the model', () => {
     expect(report.speedupOverNaive).toBeCloseTo(report.naiveSecondsPerEdit / report.secondsPerEdit, 9);
     expect(report.ratioToTorch).toBeNull();
     expect(report.meanSteps).toBeGreaterThan(0);
+    // Each of the products was run, so no machine can be faster than their number allows, short of a burst.
+    expect(report.flopsPerEdit).toBeGreaterThan(1e9);
+    expect(report.ratioToFloor).toBeCloseTo(report.secondsPerEdit / report.floorSecondsPerEdit, 9);
+    expect(report.residentBytesAtLast).toBeGreaterThan(2 ** 29);
     expect(targetsText(report)).toContain('PyTorch: left out');
   });
 
@@ -52,5 +57,20 @@ describe.skipIf(testModelPath === '')('benchmarks of the model', () => {
     expect(generated.tokensPerSecond).toBeGreaterThan(0);
     expect(generated.leakedTensors).toBe(0);
     expect(generateText(generated)).toContain('generation of 3 tokens');
+  });
+
+  it('tell the memory of each kind of work', async () => {
+    const report = await benchMemory({ ...options, tokens: 2 }, run);
+    expect(report.phases.map(({ work }) => work)).toEqual([
+      'weights',
+      'targets',
+      'keys',
+      'generation',
+      'sampled covariance',
+    ]);
+    for (const { peakResidentBytes } of report.phases) expect(peakResidentBytes).toBeGreaterThan(report.weightBytes);
+    expect(report.peakResidentBytes).toBe(Math.max(...report.phases.map((phase) => phase.peakResidentBytes)));
+    expect(report.leakedTensors).toBe(0);
+    expect(memoryText(report)).toContain('sampled covariance');
   });
 });

@@ -1,6 +1,7 @@
 import { textTable } from '../tables.js';
 import type { GenerateReport } from './generate-bench.js';
 import type { KeysReport } from './keys-bench.js';
+import type { MemoryReport } from './memory-bench.js';
 import type { ModelBenchReport } from './model-bench.js';
 import type { TargetsReport } from './targets-bench.js';
 
@@ -24,6 +25,7 @@ export function targetsText(report: TargetsReport): string {
     `Largest difference of a loss at any step: ${report.maxLossDifference.toExponential(1)} to the plain loop${
       report.maxLossDifferenceToTorch === null ? '' : `, ${report.maxLossDifferenceToTorch.toExponential(1)} to PyTorch`
     }`,
+    `Floor: ${seconds(report.floorSecondsPerEdit)} seconds an edit (${(report.flopsPerEdit / 1e9).toFixed(0)} GFLOP at ${(report.productFlops / 1e9).toFixed(0)} GFLOP/s); ours is ${report.ratioToFloor.toFixed(2)} ×`,
     `${report.meanSteps.toFixed(1)} steps an edit, NLL of the target ${report.meanFinalNll.toFixed(3)} at the end`,
   ]);
 }
@@ -57,6 +59,17 @@ export function generateText(report: GenerateReport): string {
         ],
       ],
     ),
+  ]);
+}
+
+export function memoryText(report: MemoryReport): string {
+  const mebibytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(0);
+  return framed(report, `memory of a process with ${mebibytes(report.weightBytes)} MiB of weights`, [
+    textTable(
+      ['resident, MiB', 'at its highest', 'afterwards'],
+      report.phases.map((phase) => [phase.work, mebibytes(phase.peakResidentBytes), mebibytes(phase.residentBytes)]),
+    ),
+    '',
   ]);
 }
 

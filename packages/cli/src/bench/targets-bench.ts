@@ -1,7 +1,8 @@
-import { resolveTargets } from '@errata/editor';
+import { resolveTargets, type TargetFigures } from '@errata/editor';
 import { resolveTargetsPlainly } from '@errata/editor/baselines';
 import { benchModel, type ModelBenchOptions, type ModelBenchReport, type ModelBenchRun, timed } from './model-bench.js';
 import { median } from './statistics.js';
+import { productRate, searchFlops } from './targets-floor.js';
 
 /** Edits that the plain loop is timed on, at most: it is what takes the time. */
 const PLAIN_EDITS = 10;
@@ -26,6 +27,15 @@ export interface TargetsReport extends ModelBenchReport {
   readonly meanFinalNll: number;
   readonly plainEdits: number;
   readonly rounds: number;
+  /** Operations of the products of the search loop, and the rate of a large product in this run, the better of before and after. */
+  readonly flopsPerEdit: number;
+  readonly productFlops: number;
+  /** The first over the second, and our time over that. */
+  readonly floorSecondsPerEdit: number;
+  readonly ratioToFloor: number;
+  /** Resident memory after the first batch and after the last. */
+  readonly residentBytesAtFirst: number;
+  readonly residentBytesAtLast: number;
 }
 
 type Losses = readonly (readonly number[])[];
@@ -41,13 +51,17 @@ export function benchTargets(
     const plainEdits = Math.min(PLAIN_EDITS, options.batch);
     await resolveTargets(model, batches[0].slice(0, 2), { ...config, maxSteps: 2 });
     if (torch) await torch.targets(batches.length - 1, false);
-    const all: { steps: number; finalNll: number }[] = [];
+    const all: TargetFigures[] = [];
+    const rate = await productRate(model);
+    let residentBytesAtFirst = 0;
+    let flops = 0;
     for (let round = 0; round < options.rounds; round++)
       for (const [index, edits] of batches.entries()) {
         run.signal.throwIfAborted();
         run.onProgress(`round ${round + 1} of ${options.rounds}, batch ${index + 1} of ${batches.length}`);
         const ours = await timed(() => resolveTargets(model, edits, config));
         times.ours.push(ours.seconds / edits.length);
+        if (times.ours.length === 1) residentBytesAtFirst = process.memoryUsage.rss();
         const losses: Losses = ours.result.figures.map((figures) => figures.losses);
         if (torch) {
           const theirs = await torch.targets(index, false);
@@ -56,6 +70,7 @@ export function benchTargets(
         }
         if (round > 0) continue;
         all.push(...ours.result.figures);
+        flops += searchFlops(model, edits, config, ours.result.figures);
         if (index > 0) continue;
         const few = edits.slice(0, plainEdits);
         const plain = await timed(() => resolveTargetsPlainly(model, few, config));
@@ -65,9 +80,13 @@ export function benchTargets(
         differences.steps = plainLosses.filter((found, edit) => found.length !== losses[edit].length).length;
         if (torch) times.torchPlain.push((await torch.targets(index, true)).seconds / edits.length);
       }
+    const residentBytesAtLast = process.memoryUsage.rss();
     const secondsPerEdit = median(times.ours);
+    const productFlops = Math.max(rate, await productRate(model));
+    const flopsPerEdit = flops / all.length;
+    const floorSecondsPerEdit = flopsPerEdit / productFlops;
     const naiveSecondsPerEdit = median(times.plain);
-    const mean = (of: (figures: { steps: number; finalNll: number }) => number) =>
+    const mean = (of: (figures: TargetFigures) => number) =>
       all.reduce((sum, figures) => sum + of(figures), 0) / all.length;
     return {
       secondsPerEdit,
@@ -83,6 +102,12 @@ export function benchTargets(
       meanFinalNll: mean((figures) => figures.finalNll),
       plainEdits,
       rounds: options.rounds,
+      flopsPerEdit,
+      productFlops,
+      floorSecondsPerEdit,
+      ratioToFloor: secondsPerEdit / floorSecondsPerEdit,
+      residentBytesAtFirst,
+      residentBytesAtLast,
     };
   });
 }

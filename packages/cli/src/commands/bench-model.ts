@@ -2,16 +2,19 @@ import type { Command } from 'commander';
 import type { ModelBenchRun } from '../bench/model-bench.js';
 import { type CliContext, type ContextOf, fromHere } from '../context.js';
 
-interface ModelFlags {
+interface SizeFlags {
   readonly edits: string;
   readonly batch: string;
-  readonly rounds: string;
   readonly model?: string;
+}
+
+interface ModelFlags extends SizeFlags {
+  readonly rounds: string;
   readonly python?: string;
   readonly compare: boolean;
 }
 
-/** `errata bench targets|keys|generate`. */
+/** `errata bench targets|keys|generate|memory`. */
 export function addModelBenches(bench: Command, contextOf: ContextOf): void {
   shared(bench.command('targets'))
     .description('time the search for targets against the plain loop and PyTorch')
@@ -50,24 +53,46 @@ export function addModelBenches(bench: Command, contextOf: ContextOf): void {
       context.output.done();
       context.result(report, () => generateText(report));
     });
+  sized(bench.command('memory'))
+    .description('resident memory of a process that holds the model, for each kind of work of a model runtime')
+    .option('--tokens <n>', 'tokens of a continuation and of a sampled sequence', '128')
+    .addHelpText('after', '\nExample:\n  errata bench memory --json')
+    .action(async (flags: SizeFlags & { tokens: string }, command: Command) => {
+      const { benchMemory } = await import('../bench/memory-bench.js');
+      const { memoryText } = await import('../bench/model-report.js');
+      const { wholeNumber } = await import('../bench/options.js');
+      const context = contextOf(command);
+      const tokens = wholeNumber('--tokens', flags.tokens, 2, 1000);
+      const run = { python: null, signal: context.signal, env: context.env, onProgress: context.output.live };
+      const report = await benchMemory({ ...(await sizesOf(flags, context)), tokens }, run);
+      context.output.done();
+      context.result(report, () => memoryText(report));
+    });
 }
 
-function shared(command: Command): Command {
+function sized(command: Command): Command {
   return command
     .option('--edits <n>', 'edits, of the example edits', '20')
     .option('--batch <n>', 'edits or prompts a batch', '10')
+    .option('--model <file>', 'weight file (default: the installed model)');
+}
+
+function shared(command: Command): Command {
+  return sized(command)
     .option('--rounds <n>', 'how often all of it runs', '2')
-    .option('--model <file>', 'weight file (default: the installed model)')
     .option('--python <path>', 'Python with PyTorch (default: ERRATA_PYTHON, else python3)')
     .option('--no-compare', 'leave PyTorch out');
 }
 
-async function optionsOf(flags: ModelFlags, context: CliContext) {
+async function sizesOf({ edits, batch, model: file }: SizeFlags, context: CliContext) {
   const { parseModelOptions } = await import('../bench/model-bench.js');
+  const model = file === undefined ? {} : { model: fromHere(context.env, file) };
+  return parseModelOptions({ edits, batch, ...model });
+}
+
+async function optionsOf(flags: ModelFlags, context: CliContext) {
   const { wholeNumber } = await import('../bench/options.js');
-  const model = flags.model === undefined ? {} : { model: fromHere(context.env, flags.model) };
-  const { edits, batch } = flags;
-  return { ...parseModelOptions({ edits, batch, ...model }), rounds: wholeNumber('--rounds', flags.rounds, 1, 100) };
+  return { ...(await sizesOf(flags, context)), rounds: wholeNumber('--rounds', flags.rounds, 1, 100) };
 }
 
 async function runOf(flags: ModelFlags, context: CliContext): Promise<ModelBenchRun> {

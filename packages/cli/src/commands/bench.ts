@@ -20,7 +20,7 @@ interface CrossoverFlags extends RawRlsOptions {
   readonly plot?: string;
 }
 
-/** `errata bench rls|crossover|targets|keys|generate`. */
+/** `errata bench rls|crossover|targets|keys|generate|memory`. */
 export function addBench(program: Command, contextOf: ContextOf): void {
   const bench = program
     .command('bench')

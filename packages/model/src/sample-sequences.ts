@@ -1,4 +1,7 @@
-import { createLayout, embed, forward, free, type KeyValues, logits, type Model, type Pause } from '@errata/model';
+import { embed, forward, logits } from './forward.js';
+import { createLayout } from './layout.js';
+import { free } from './memory.js';
+import type { KeyValues, Model, Pause } from './types.js';
 
 /** Sequences sampled side by side: more only make the cache of keys and values larger. */
 const rowsTogether = 32;
@@ -39,6 +42,7 @@ async function sampleTogether(
 ): Promise<number[][]> {
   const { tf } = model.engine;
   const rows = numbers.map((number) => ({ ids: [] as number[], random: uniform(seed, number) }));
+  const weights = new Float64Array(model.config.vocabularySize);
   let cache: KeyValues[] = [];
   try {
     for (let step = 0; step < length; step++) {
@@ -53,9 +57,8 @@ async function sampleTogether(
         rows.map(({ ids }) => ids[step - 1] ?? model.sinkId),
       );
       try {
-        const past = cache.length > 0 ? { past: cache } : {};
+        const past = cache.length > 0 ? { past: cache, releasePast: true } : {};
         const run = await forward(model, embedded, layout, { ...past, keepKeyValues: true, pause });
-        free(tf, cache);
         cache = run.keyValues;
         const scores = tf.tidy(() => logits(model, run.hidden));
         run.hidden.dispose();
@@ -63,7 +66,9 @@ async function sampleTogether(
         scores.dispose();
         const vocabulary = values.length / rows.length;
         for (const [row, { ids, random }] of rows.entries())
-          ids.push(draw(values.subarray(row * vocabulary, (row + 1) * vocabulary), model.tokenizer.endIds, random()));
+          ids.push(
+            draw(values.subarray(row * vocabulary, (row + 1) * vocabulary), model.tokenizer.endIds, random(), weights),
+          );
       } finally {
         layout.dispose();
         embedded.dispose();
@@ -77,20 +82,18 @@ async function sampleTogether(
   }
 }
 
-/** The token at a place in [0, 1) of the cumulative distribution. */
-function draw(scores: Float32Array, forbidden: ReadonlySet<number>, place: number): number {
+/** The token at a place in [0, 1) of the cumulative distribution. @param weights room for one for each token */
+function draw(scores: Float32Array, forbidden: ReadonlySet<number>, place: number, weights: Float64Array): number {
   let highest = Number.NEGATIVE_INFINITY;
   for (let id = 0; id < scores.length; id++) if (scores[id] > highest && !forbidden.has(id)) highest = scores[id];
-  const weights = new Float64Array(scores.length);
   let total = 0;
   for (let id = 0; id < scores.length; id++) {
-    if (forbidden.has(id)) continue;
-    weights[id] = Math.exp(scores[id] - highest);
+    weights[id] = forbidden.has(id) ? 0 : Math.exp(scores[id] - highest);
     total += weights[id];
   }
   let left = place * total;
   let last = 0;
-  for (let id = 0; id < weights.length; id++) {
+  for (let id = 0; id < scores.length; id++) {
     if (weights[id] === 0) continue;
     last = id;
     left -= weights[id];
