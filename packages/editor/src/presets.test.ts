@@ -37,6 +37,47 @@ describe('presets', () => {
     expect(findPreset('google/gemma-3-1b-it'.split('/')[1])?.shape.layers).toBe(26);
   });
 
+  it('name where each setting is from: a published file, or a choice that is said to be one', () => {
+    const folder = new URL('../presets/', import.meta.url);
+    for (const file of readdirSync(folder)) {
+      const { source, verified, published } = parsePreset(file, readFileSync(new URL(file, folder), 'utf8'));
+      if (published === undefined) {
+        expect(source, file).toMatch(verified ? /measured in this project/ : /no published settings.*errata tune/);
+        continue;
+      }
+      expect(source, file).toMatch(/arXiv \d{4}\.\d{5}.*not tried here$/);
+      for (const path of published.in)
+        expect(path, file).toMatch(/^github\.com\/[\w.-]+\/[\w.-]+: \S+\.(json|yaml|py)/);
+      for (const field of [
+        'layers',
+        'covarianceWeight',
+        'learningRate',
+        'maxSteps',
+        'clamp',
+        'klWeight',
+        'weightDecay',
+      ])
+        expect(published.fields, file).toContain(field);
+      for (const field of ['templates', 'batchSize', 'covarianceTokens'])
+        expect(published.fields, file).not.toContain(field);
+    }
+  });
+
+  it('carry the published figures', () => {
+    const rls = { lambda: 0, mu: 1, clamp: 0.75, klWeight: 0.0625, weightDecay: 0.5, covarianceWeight: 15000 };
+    for (const name of ['Llama-3-8B', 'Qwen2.5-7B', 'Llama-2-7b'])
+      expect(presetFor(name), name).toMatchObject({ ...rls, learningRate: 0.1, maxSteps: 25 });
+    expect(presetFor('gpt2-xl')).toMatchObject({ ...rls, covarianceWeight: 20000, learningRate: 0.5, maxSteps: 20 });
+    expect(presetFor('gpt-j-6B')).toMatchObject({ ...rls, learningRate: 0.5, maxSteps: 25 });
+    expect(presetFor('Mistral-7B')).toMatchObject({
+      ...rls,
+      clamp: 4,
+      weightDecay: 0.001,
+      learningRate: 0.5,
+      maxSteps: 25,
+    });
+  });
+
   it('ask for a tuning run where there is none', () => {
     const model = { name: 'odd', architecture: 'llama', layers: 3, hiddenSize: 8 };
     expect(() => requirePreset(model)).toThrow('"odd" (llama, 3 layers, hidden size 8): make one with "errata tune"');
@@ -56,6 +97,9 @@ describe('presets', () => {
     expect(refusal({})).toMatchObject({ models: whole.models });
     expect(refusal({ models: [] })).toContain('mine.json names no models');
     expect(refusal({ shape: { layers: 2 } })).toContain('"shape"');
+    expect(refusal({ source: '' })).toContain('"source"');
+    expect(refusal({ published: { in: ['a file'], fields: ['colour'] } })).toContain('"published"');
+    expect(refusal({ published: { in: [], fields: ['layers'] } })).toContain('"published"');
     expect(refusal({ verified: 'yes' })).toContain('"verified"');
     expect(refusal({ shape: { ...(whole.shape as object), layers: 2 } })).toContain('of a model of 2');
     expect(refusal({ config: { ...(whole.config as object), layers: [] } })).toContain('mine.json is not valid');

@@ -17,6 +17,8 @@ export interface Preset {
   /** Whether edits were measured with it here; the others take published layers and settings over. */
   readonly verified: boolean;
   readonly source: string;
+  /** Files that settings are taken from as they are, and which settings; all others were chosen here. */
+  readonly published?: { readonly in: readonly string[]; readonly fields: readonly string[] };
   readonly config: EditorConfig;
 }
 
@@ -62,7 +64,7 @@ export function findPreset(model: string | PresetQuery): Preset | null {
 
 /** Checks the content of a preset file. @throws Error naming the file and what is wrong */
 export function parsePreset(file: string, text: string): Preset {
-  const { models, shape, verified, source, config } = JSON.parse(text) as Record<string, unknown>;
+  const { models, shape, verified, source, published, config } = JSON.parse(text) as Record<string, unknown>;
   const parsed = editorConfigSchema.safeParse(config);
   if (!parsed.success) throw new Error(`preset ${file} is not valid: ${parsed.error.message}`);
   if (!Array.isArray(models) || models.length === 0 || !models.every((name) => typeof name === 'string'))
@@ -70,11 +72,18 @@ export function parsePreset(file: string, text: string): Preset {
   const { architecture, layers, hiddenSize } = (shape ?? {}) as Record<string, unknown>;
   if (typeof architecture !== 'string' || typeof layers !== 'number' || typeof hiddenSize !== 'number')
     throw new Error(`preset ${file}: "shape" needs architecture, layers and hiddenSize`);
-  if (typeof verified !== 'boolean' || typeof source !== 'string')
+  if (typeof verified !== 'boolean' || typeof source !== 'string' || source === '')
     throw new Error(`preset ${file}: "verified" and "source" say whether and by whom it was tried`);
   const highest = Math.max(...parsed.data.layers);
   if (highest >= layers) throw new Error(`preset ${file} edits layer ${highest} of a model of ${layers}`);
-  return { models, shape: { architecture, layers, hiddenSize }, verified, source, config: parsed.data };
+  const preset = { models, shape: { architecture, layers, hiddenSize }, verified, source, config: parsed.data };
+  if (published === undefined) return preset;
+  const { in: files, fields } = (published ?? {}) as Record<string, unknown>;
+  const isNamed = (list: unknown): list is string[] =>
+    Array.isArray(list) && list.length > 0 && list.every((entry) => typeof entry === 'string' && entry !== '');
+  if (!isNamed(files) || !isNamed(fields) || fields.some((field) => !(field in parsed.data)))
+    throw new Error(`preset ${file}: "published" names the files ("in") and the settings of "config" taken from them`);
+  return { ...preset, published: { in: files, fields } };
 }
 
 function agrees(query: PresetQuery, shape: Preset['shape']): boolean {
