@@ -21,7 +21,8 @@ export function chatIds(model: Model, messages: readonly ChatMessage[]): number[
       'NO_CHAT_TEMPLATE',
       `${model.config.name} has no chat template: give it a text to continue instead of messages`,
     );
-  const text = chatPrompt(model.chatTemplate, messages, { addGenerationPrompt: true, bosToken: '', eosToken: '' });
+  const { bos, eos } = model.chatTokens;
+  const text = chatPrompt(model.chatTemplate, messages, { addGenerationPrompt: true, bosToken: bos, eosToken: eos });
   checkLength(model, text);
   const ids = model.tokenizer.ids(text);
   if (ids.length === 0) throw new ModelError('EMPTY_TOKENS', 'the messages come to an empty prompt');

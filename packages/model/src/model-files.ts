@@ -29,6 +29,8 @@ export interface FolderFiles {
   readonly tokenizer: unknown;
   /** tokenizer_config.json */
   readonly tokenizerConfig: Readonly<Record<string, unknown>> | null;
+  /** special_tokens_map.json */
+  readonly specialTokensMap?: Readonly<Record<string, unknown>> | null;
   /** chat_template.jinja, or the template of tokenizer_config.json */
   readonly chatTemplate: string | null;
   readonly weights: WeightSource;
@@ -94,6 +96,7 @@ async function openFolder(path: string): Promise<FolderFiles> {
     generationConfig: await readJson(path, 'generation_config.json'),
     tokenizer,
     tokenizerConfig,
+    specialTokensMap: await readJson(path, 'special_tokens_map.json'),
     chatTemplate: (await readText(path, 'chat_template.jinja')) ?? templateOf(tokenizerConfig?.chat_template),
     weights,
   };

@@ -1,5 +1,6 @@
 import type { Engine } from '@errata/tensor';
 import { architectureOf } from './architectures/families.js';
+import { chatTokensOf } from './chat-tokens.js';
 import { type ModelFiles, openModelFiles } from './model-files.js';
 import { modelHash } from './model-hash.js';
 import { sinkOf, type Tokenizer, tokenizerFor } from './tokenizer.js';
@@ -29,7 +30,16 @@ export async function modelOf(
   const architecture = architectureOf(files);
   const sinkId = sinkOf(tokenizer, files.path);
   const weights = await loadWeights(engine, files.weights, architecture, pause);
-  return { id, engine, config: architecture.config, tokenizer, weights, sinkId, chatTemplate: chatTemplateOf(files) };
+  return {
+    id,
+    engine,
+    config: architecture.config,
+    tokenizer,
+    weights,
+    sinkId,
+    chatTemplate: chatTemplateOf(files),
+    chatTokens: chatTokensOf(files),
+  };
 }
 
 /** Frees the weights. */

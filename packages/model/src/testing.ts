@@ -149,6 +149,7 @@ export function tinyModel(engine: Engine, seed = 7, traits: Partial<ModelConfig>
     tokenizer: byteTokenizer(),
     sinkId: 0,
     chatTemplate: null,
+    chatTokens: { bos: '', eos: '' },
     weights: {
       embedding,
       finalNorm,

@@ -1,4 +1,5 @@
 import type { Engine } from '@errata/tensor';
+import type { ChatTokens } from './chat-tokens.js';
 import type { AttentionKind, ModelConfig } from './config.js';
 import type { Tokenizer } from './tokenizer.js';
 
@@ -72,6 +73,8 @@ export interface Model {
   readonly sinkId: number;
   /** Jinja template that makes a prompt of messages; null where the model was not trained on conversations. */
   readonly chatTemplate: string | null;
+  /** What the template is given as the tokens that texts begin and end with. */
+  readonly chatTokens: ChatTokens;
 }
 
 /** A change of a layer's down projection: W = W₀ + B Gᵀ as factors, or W itself. */
