@@ -5,6 +5,7 @@ export { createEngine, type Engine, type EngineOptions } from './engine.js';
 export { checkFinite, checkLength, TensorError, type TensorErrorCode } from './errors.js';
 export { largestEigenvalue, largestEigenvalueAsync } from './extremes.js';
 export { jsLinearAlgebra } from './f64-js.js';
+export { type Adapter, findAdapter } from './find-adapter.js';
 export { type InvertOptions, inversionBytes, invertSymmetric, type SymmetricInverse } from './invert-symmetric.js';
 export type { LinearAlgebra, MatmulOptions, Operand64, Resident64 } from './linear-algebra.js';
 export {

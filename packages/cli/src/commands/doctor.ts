@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { readStack } from '../api-address.js';
 import type { ContextOf } from '../context.js';
 import { type Check, findingsText, runChecks } from '../doctor/check.js';
+import { checkGraphics, probeAdapter } from '../doctor/graphics.js';
 import {
   checkDisk,
   checkListening,
@@ -24,16 +25,18 @@ export function addDoctor(program: Command, contextOf: ContextOf): void {
   program
     .command('doctor')
     .description('check this machine, the tools, the engine and the running stack')
-    .addHelpText('after', '\nExample:\n  errata doctor --json')
+    .addHelpText('after', '\nEnds with 1 when a check fails.\nExample:\n  errata doctor --json')
     .action(async (_options, command: Command) => {
       const context = contextOf(command);
       const dataDir = defaultDataDir(context.env);
       const tools = locateTools();
       // Measured before anything else runs: the other checks would take time from it.
       const { checkEngine, checkMatrixEngine } = await import('../doctor/engine.js');
+      const adapter = await probeAdapter();
       const engines = [
-        ...(await runChecks({ engine: checkEngine(context.env) })),
-        ...(await runChecks({ 'matrix engine': checkMatrixEngine(context.env) })),
+        ...(await runChecks({ engine: checkEngine(context.env, adapter) })),
+        ...(await runChecks({ 'matrix engine': checkMatrixEngine(context.env, adapter) })),
+        ...(await runChecks({ 'graphics card': () => checkGraphics(context.env, adapter) })),
       ];
       const rest = await runChecks({
         node: checkNode,

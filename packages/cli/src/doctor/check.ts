@@ -5,6 +5,24 @@ export interface Finding {
   readonly detail: string;
   /** What to do, where something is to be done. */
   readonly remedy?: string;
+  /** What could have been taken instead, and why it was or was not. */
+  readonly candidates?: readonly Candidate[];
+  /** What was measured, by precision. */
+  readonly rates?: readonly Rates[];
+}
+
+export interface Candidate {
+  readonly name: string;
+  readonly taken: boolean;
+  readonly reason: string;
+}
+
+export interface Rates {
+  readonly precision: 'fp32' | 'fp64';
+  /** Of a large square product, 10⁹ operations a second. */
+  readonly gflops: number;
+  /** Of memory, 10⁹ bytes read and written a second. */
+  readonly gigabytesPerSecond: number;
 }
 
 export type Check = () => Promise<Finding>;
@@ -28,9 +46,10 @@ const marks = { ok: '✓', warn: '!', fail: '✗' } as const;
 export function findingsText(findings: readonly Finding[]): string {
   const width = Math.max(...findings.map((finding) => finding.name.length));
   return findings
-    .map(({ name, state, detail, remedy }) => {
-      const line = `${marks[state]} ${name.padEnd(width)}  ${detail}`;
-      return remedy === undefined ? line : `${line}\n  ${' '.repeat(width)}  → ${remedy}`;
+    .map(({ name, state, detail, remedy, candidates = [] }) => {
+      const below = candidates.map(({ name, taken, reason }) => `${taken ? '•' : '·'} ${name}: ${reason}`);
+      if (remedy !== undefined) below.push(`→ ${remedy}`);
+      return [`${marks[state]} ${name.padEnd(width)}  ${detail}`, ...below].join(`\n  ${' '.repeat(width)}  `);
     })
     .join('\n');
 }

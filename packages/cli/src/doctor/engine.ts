@@ -1,5 +1,6 @@
-import { createEngine, createMatrixEngine, type Engine } from '@errata/tensor';
-import type { Check } from './check.js';
+import { type Adapter, createEngine, createMatrixEngine, type Engine } from '@errata/tensor';
+import type { Check, Rates } from './check.js';
+import { candidates, engineChoice, type NativeState } from './engine-choice.js';
 
 /** Size of the measured product: 2·1024³ ≈ 2.1 GFLOP, long against the overhead of a call. */
 const size = 1024;
@@ -10,44 +11,21 @@ const repeats = 3;
 type Env = Readonly<Record<string, string | undefined>>;
 
 /** Which engine runs the model here and why, and how fast it is: single-precision products and memory traffic. */
-export function checkEngine(env: Env): Check {
+export function checkEngine(env: Env, adapter: Adapter): Check {
   return async () => {
-    const asked = env.ERRATA_ENGINE ?? 'auto';
-    // The model has no WebGPU engine: its runtime refuses the word, so what it would use is what is looked at.
-    const engine = await createEngine({ prefer: asked === 'native' || asked === 'wasm' ? asked : 'auto' });
-    const { gflops, gigabytes } = await measure(engine);
-    const rates = `${gflops.toFixed(0)} GFLOP/s, ${gigabytes.toFixed(1)} GB/s`;
-    const detail = `${engine.name} (${engine.version}): ${rates}; ${reasonOf(engine, asked)}`;
-    return engine.fallbackReason === null
-      ? { name: 'engine', state: 'ok', detail }
-      : {
-          name: 'engine',
-          state: 'warn',
-          detail,
-          remedy: 'install g++ and run "npm run setup" for the native engine',
-        };
-  };
-}
-
-/** Which engine holds the large matrices of shards and why, with the rates its cost model goes by. */
-export function checkMatrixEngine(env: Env): Check {
-  return async () => {
-    const asked = env.ERRATA_ENGINE ?? 'auto';
-    const prefer = asked === 'native' || asked === 'wasm' || asked === 'webgpu' ? asked : 'auto';
-    const engine = await createMatrixEngine({ prefer });
+    const asked = engineChoice(env.ERRATA_ENGINE);
+    const native = await nativeState();
+    const considered = candidates(asked, native, adapter);
+    const engine = await createEngine({ prefer: asked });
     try {
-      const rates = [];
-      for (const precision of engine.precisions) {
-        const { matmulFlops, copyBytes, overhead } = await engine.profile(precision);
-        rates.push(
-          `${precision} ${(matmulFlops / 1e9).toFixed(0)} GFLOP/s, ${(copyBytes / 1e9).toFixed(1)} GB/s, ${(overhead * 1e6).toFixed(0)} µs an operation`,
-        );
-      }
-      const why = prefer === 'auto' ? `the best that loads: ${order}` : askedFor(asked);
+      const rates = await measure(engine);
       return {
-        name: 'matrix engine',
-        state: 'ok',
-        detail: `${engine.name} (${engine.description}): ${rates.join('; ')}; ${why}`,
+        name: 'engine',
+        state: engine.fallbackReason === null ? 'ok' : 'warn',
+        detail: `${engine.name} (${engine.version}): ${ratesText(rates)}`,
+        candidates: considered,
+        rates: [rates],
+        ...(engine.fallbackReason !== null && { remedy: 'install g++ and run "npm run setup" for the native engine' }),
       };
     } finally {
       await engine.dispose();
@@ -55,37 +33,71 @@ export function checkMatrixEngine(env: Env): Check {
   };
 }
 
-const order = 'native, else wasm';
-
-function askedFor(engine: string): string {
-  return `ERRATA_ENGINE asks for ${engine}`;
+/** Which engine holds the large matrices of shards and why, with the rates its cost model goes by. */
+export function checkMatrixEngine(env: Env, adapter: Adapter): Check {
+  return async () => {
+    const asked = engineChoice(env.ERRATA_ENGINE);
+    const considered = candidates(asked, await nativeState(), adapter, 'matrices');
+    const engine = await createMatrixEngine({ prefer: asked });
+    try {
+      const rates: Rates[] = [];
+      const texts = [];
+      for (const precision of engine.precisions) {
+        const { matmulFlops, copyBytes, overhead } = await engine.profile(precision);
+        const found = { precision, gflops: matmulFlops / 1e9, gigabytesPerSecond: copyBytes / 1e9 };
+        rates.push(found);
+        texts.push(`${precision} ${ratesText(found)}, ${(overhead * 1e6).toFixed(0)} µs an operation`);
+      }
+      return {
+        name: 'matrix engine',
+        state: 'ok',
+        detail: `${engine.name} (${engine.description}): ${texts.join('; ')}`,
+        candidates: considered,
+        rates,
+      };
+    } finally {
+      await engine.dispose();
+    }
+  };
 }
 
-function reasonOf({ name, fallbackReason }: Engine, asked: string): string {
-  if (fallbackReason !== null) return `the native binding does not load: ${fallbackReason.split('\n')[0]}`;
-  return asked === name ? askedFor(asked) : `the best that loads: ${order}`;
+function ratesText({ gflops, gigabytesPerSecond }: Rates): string {
+  return `${gflops.toFixed(0)} GFLOP/s, ${gigabytesPerSecond.toFixed(1)} GB/s`;
+}
+
+let known: Promise<NativeState> | undefined;
+
+/** Whether the native binding loads, tried once. */
+function nativeState(): Promise<NativeState> {
+  known ??= createEngine({ prefer: 'native' }).then(
+    ({ version }) => ({ version }),
+    (error: unknown) => ({ missing: (error instanceof Error ? error.message : String(error)).split('\n')[0] }),
+  );
+  return known;
 }
 
 /** The best of a few runs after one to warm up. */
-async function measure({ tf }: Engine): Promise<{ gflops: number; gigabytes: number }> {
+async function measure({ tf }: Engine): Promise<Rates> {
   const square = tf.randomUniform([size, size]);
   const vector = tf.ones([length]);
-  const product = await best(async () => {
-    const result = tf.matMul(square as never, square as never);
-    await result.data();
-    result.dispose();
-  });
-  const sum = await best(async () => {
-    const result = tf.add(vector, vector);
-    // One element is read back: copying all of it would be measured too.
-    const last = tf.slice(result, [length - 1], [1]);
+  // One element is read back: copying all of it would be measured too.
+  const settled = async (result: ReturnType<typeof tf.tensor>): Promise<void> => {
+    const last = tf.slice(
+      result,
+      result.shape.map((n) => n - 1),
+      result.shape.map(() => 1),
+    );
     await last.data();
-    last.dispose();
-    result.dispose();
-  });
-  square.dispose();
-  vector.dispose();
-  return { gflops: (2 * size ** 3) / product / 1e9, gigabytes: (3 * 4 * length) / sum / 1e9 };
+    tf.dispose([last, result]);
+  };
+  const product = await best(() => settled(tf.matMul(square as never, square as never)));
+  const sum = await best(() => settled(tf.add(vector, vector)));
+  tf.dispose([square, vector]);
+  return {
+    precision: 'fp32',
+    gflops: (2 * size ** 3) / product / 1e9,
+    gigabytesPerSecond: (3 * 4 * length) / sum / 1e9,
+  };
 }
 
 async function best(work: () => Promise<void>): Promise<number> {
