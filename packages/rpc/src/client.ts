@@ -19,6 +19,8 @@ import {
   type ResolveTargetsResponse,
   type ScoreRequest,
   type ScoreResponse,
+  type SnapshotRequest,
+  type SnapshotResponse,
 } from './generated/errata/v1/model_runtime.js';
 
 /** Calls of the model runtime. All throw ErrataError. */
@@ -33,6 +35,7 @@ export interface ModelRuntime {
   perplexity(request: PerplexityRequest, limits: CallLimits): Promise<PerplexityResponse>;
   planCovariance(request: PlanCovarianceRequest, limits: CallLimits): Promise<PlanCovarianceResponse>;
   covariance(request: CovarianceRequest, limits: CallLimits): AsyncIterable<CovarianceResponse>;
+  snapshot(request: SnapshotRequest, limits: CallLimits): Promise<SnapshotResponse>;
   close(): void;
 }
 
@@ -51,6 +54,7 @@ export function connectModelRuntime(address: string): ModelRuntime {
     perplexity: (request, limits) => call.unary(client.perplexity, request, limits),
     planCovariance: (request, limits) => call.unary(client.planCovariance, request, limits),
     covariance: (request, limits) => call.stream(client.covariance, request, limits),
+    snapshot: (request, limits) => call.unary(client.snapshot, request, limits),
     close: () => client.close(),
   };
 }

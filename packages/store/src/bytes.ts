@@ -34,6 +34,13 @@ export function float64Array(bytes: Buffer): Float64Array {
   return values;
 }
 
+/** An array whose memory was filled with little-endian bytes. */
+export function inHostOrder<Values extends Float32Array | Float64Array>(values: Values): Values {
+  const bytes = Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+  if (BIG_ENDIAN) values instanceof Float32Array ? bytes.swap32() : bytes.swap64();
+  return values;
+}
+
 /** Little-endian fp64 bytes. */
 export function float64Bytes(values: readonly number[]): Buffer {
   const bytes = Buffer.alloc(values.length * 8);

@@ -33,7 +33,7 @@ async function forked(name: string) {
   await store.releaseBatch(stream.id, batch?.seq ?? 0);
   for (const seq of [2, 4])
     await store.saveSnapshot({ streamId: stream.id, seq, kind: 'weights', form: 'x' }, [
-      { name: 'a', element: 'fp32', rows: 1, columns: 1, bytes: Buffer.from(`${name.slice(0, 2)}.${seq}`) },
+      { name: 'a', rows: 1, columns: 1, data: Float32Array.of(seq) },
     ]);
   return stream;
 }
@@ -135,13 +135,13 @@ it('removes chunks when no snapshot names them', async () => {
   await write(store, await store.getStream(id), [sampleEdit('chunks', 'x')]);
   await store.collectGarbage({ keepMs: 0, graceMs: -1000 });
   const before = await count();
-  const save = (form: string, values: readonly string[]) =>
+  const save = (form: string, values: readonly number[]) =>
     store.saveSnapshot(
       { streamId: id, seq: 1, kind: 'weights', form },
-      values.map((value, i) => ({ name: `t${i}`, element: 'fp32', rows: 1, columns: 1, bytes: Buffer.from(value) })),
+      values.map((value, i) => ({ name: `t${i}`, rows: 1, columns: 1, data: Float32Array.of(value) })),
     );
-  const { snapshot } = await save('one', ['abcd', 'efgh']);
-  await save('two', ['efgh', 'ijkl']);
+  const { snapshot } = await save('one', [1e9, 2e9]);
+  await save('two', [2e9, 3e9]);
   expect(await count()).toBe(before + 3);
   await store.dropSnapshot(snapshot.id);
   expect(await store.collectGarbage({ keepMs: 0 })).toMatchObject({ chunks: 0 });
@@ -213,7 +213,7 @@ it('keeps every reachable position readable and no other, whatever happened', as
           branches.push({ id: branch.id, seq });
           marked.add(seq);
         } else if (act === 'snapshot' && seq > 0) {
-          const tensor = { name: 'a', element: 'fp32', rows: 1, columns: 1, bytes: Buffer.alloc(4, seq) } as const;
+          const tensor = { name: 'a', rows: 1, columns: 1, data: Float32Array.of(seq) };
           await store.saveSnapshot({ streamId: id, seq, kind: 'weights', form: 'x' }, [tensor]);
         } else if (act === 'claim') {
           await store.enqueueEdits(id, [sampleEdit(`${run}.${i} claimed`, 'x')]);

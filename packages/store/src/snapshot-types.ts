@@ -19,15 +19,13 @@ export interface SnapshotInfo extends SnapshotKey {
   readonly createdAt: string;
 }
 
-/** A dense tensor of a snapshot. */
+/** A dense tensor of a snapshot; how rows and columns lie is its writer's and reader's business. */
 export interface SnapshotTensor {
   /** Lower-case letters, digits, - and /; unique in its snapshot. */
   readonly name: string;
-  readonly element: 'fp32' | 'fp64';
   readonly rows: number;
   readonly columns: number;
-  /** Little-endian; how rows and columns lie is the writer's and reader's business. */
-  readonly bytes: Buffer;
+  readonly data: Float32Array | Float64Array;
 }
 
 /** What replaying the log up to a position would take, from the nearest snapshot below it. */
@@ -53,7 +51,7 @@ export interface SnapshotStore {
   /** Of a stream, by position. */
   listSnapshots(streamId: string): Promise<SnapshotInfo[]>;
   /** A tensor, every chunk held against its hash. @throws LOG_CORRUPT, UNKNOWN_POSITION no such snapshot or tensor */
-  readSnapshotTensor(snapshotId: string, name: string): Promise<Buffer>;
+  readSnapshotTensor(snapshotId: string, name: string): Promise<SnapshotTensor>;
   /** Forgets a snapshot; its chunks go with the next collection. */
   dropSnapshot(snapshotId: string): Promise<void>;
   /** Looks back from a position to the nearest snapshot of a kind, whatever its form. @throws UNKNOWN_POSITION */

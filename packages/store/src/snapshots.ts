@@ -1,5 +1,6 @@
 import { ErrataError, newId } from '@errata/contracts';
-import { CHUNK_BYTES, type ChunkStore } from './chunks.js';
+import { float32Bytes, float64ArrayBytes, inHostOrder } from './bytes.js';
+import type { ChunkStore } from './chunks.js';
 import type { Database } from './database.js';
 import { isForeignKeyViolation } from './errors.js';
 import type { Snapshot } from './generated/client.js';
@@ -11,7 +12,8 @@ const SNAPSHOT_ID = /^snp_[0-9a-f]{32}$/;
 const TENSOR_NAME = /^[a-z0-9][a-z0-9/-]{0,99}$/;
 
 /** A tensor whose chunks are stored. */
-interface WrittenTensor extends Omit<SnapshotTensor, 'bytes'> {
+interface WrittenTensor extends Omit<SnapshotTensor, 'data'> {
+  readonly element: 'fp32' | 'fp64';
   readonly bytes: number;
   readonly chunks: readonly string[];
 }
@@ -21,13 +23,16 @@ function toInfo({ id, streamId, seq, hash, kind, form, bytes, createdAt }: Snaps
   return { id, streamId, seq, hash, kind: known, form, bytes: Number(bytes), createdAt: createdAt.toISOString() };
 }
 
-function widthOf({ name, element, rows, columns, bytes }: SnapshotTensor): 4 | 8 {
-  const width = element === 'fp32' ? 4 : 8;
+/** Little-endian. @throws ErrataError INVALID_TENSOR */
+function bytesOf({ name, rows, columns, data }: SnapshotTensor): Buffer {
   if (!TENSOR_NAME.test(name))
     throw new ErrataError('INVALID_TENSOR', `${JSON.stringify(name)} is no name of a tensor`);
-  if (bytes.length !== rows * columns * width)
-    throw new ErrataError('INVALID_TENSOR', `${name}: ${bytes.length} bytes are no ${rows} × ${columns} of ${element}`);
-  return width;
+  if (data.length !== rows * columns)
+    throw new ErrataError(
+      'INVALID_TENSOR',
+      `${name}: ${data.length} numbers do not make a ${rows} × ${columns} matrix`,
+    );
+  return data instanceof Float32Array ? float32Bytes(data) : float64ArrayBytes(data);
 }
 
 /** Makes a snapshot visible whose chunks are stored. @returns null when another of its key is there */
@@ -77,8 +82,11 @@ export function snapshotRecords(db: Database, chunks: ChunkStore): Omit<Snapshot
       if (before) return { snapshot: toInfo(before), created: false };
       const written: WrittenTensor[] = [];
       for await (const tensor of tensors) {
-        const ids = await chunks.put(tensor.bytes, widthOf(tensor));
-        written.push({ ...tensor, bytes: tensor.bytes.length, chunks: ids });
+        const { name, rows, columns, data } = tensor;
+        const bytes = bytesOf(tensor);
+        const ids = await chunks.put(bytes, data instanceof Float32Array ? 4 : 8);
+        const element = data instanceof Float32Array ? 'fp32' : 'fp64';
+        written.push({ name, element, rows, columns, bytes: bytes.length, chunks: ids });
       }
       let id: string | null;
       try {
@@ -114,26 +122,25 @@ export function snapshotRecords(db: Database, chunks: ChunkStore): Omit<Snapshot
       const where = { snapshotId_name: { snapshotId, name } };
       const tensor = known ? await db.prisma.snapshotTensor.findUnique({ where }) : null;
       if (!tensor) throw new ErrataError('UNKNOWN_POSITION', `no snapshot ${snapshotId} has a tensor ${name}`);
-      const data = Buffer.allocUnsafe(Number(tensor.bytes));
+      const { element, rows, columns } = tensor;
+      const data = element === 'fp32' ? new Float32Array(rows * columns) : new Float64Array(rows * columns);
+      const bytes = Buffer.from(data.buffer);
       let at = 0;
       const query = `SELECT c.id, c.bytes, c.codec, c.location, c.data FROM snapshot_chunks s JOIN chunks c ON c.id = s.chunk_id
         WHERE s.snapshot_id = '${snapshotId}' AND s.name = '${name}' ORDER BY s.index`;
-      for await (const [id, bytes, codec, location, body] of db.copyOut(query)) {
+      for await (const [id, size, codec, location, body] of db.copyOut(query)) {
         const stored = {
           id: String(id),
-          bytes: bytes?.readInt32BE() ?? 0,
+          bytes: size?.readInt32BE() ?? 0,
           codec: String(codec),
           location: location && String(location),
           data: body,
         };
-        at += (await chunks.decode(stored)).copy(data, at);
+        at += (await chunks.decode(stored)).copy(bytes, at);
       }
-      if (at !== data.length)
-        throw new ErrataError(
-          'LOG_CORRUPT',
-          `${name} of snapshot ${snapshotId} has ${at} of ${data.length} bytes (chunks of ${CHUNK_BYTES})`,
-        );
-      return data;
+      if (at !== bytes.length)
+        throw new ErrataError('LOG_CORRUPT', `${name} of snapshot ${snapshotId} has ${at} of ${bytes.length} bytes`);
+      return { name, rows, columns, data: inHostOrder(data) };
     },
 
     async dropSnapshot(snapshotId) {

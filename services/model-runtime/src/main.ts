@@ -9,6 +9,7 @@ import { createMetrics } from './metrics.js';
 import { register } from './register.js';
 import { createService } from './service.js';
 import { StreamStates } from './stream-states.js';
+import { WeightSnapshots } from './weight-snapshots.js';
 import { WorkQueue } from './work-queue.js';
 
 const config = readConfig(process.env);
@@ -28,15 +29,21 @@ const model = await loadModel({ engine, path: config.MODEL_PATH });
 const name = config.MODEL_NAME ?? model.config.name;
 await register(store, model, name, logger);
 
+const metrics = createMetrics(registry);
+const snapshots = new WeightSnapshots(model, store, ({ id, streamId, seq }, error) => {
+  metrics.damagedSnapshots.inc();
+  logger.warn({ snapshot: id, streamId, seq, err: error }, 'a snapshot cannot be read, the log is replayed instead');
+});
 const implementation = createService({
   model,
   name,
   corpus: readCorpus(),
   corpora: store,
-  states: new StreamStates(model, store),
+  states: new StreamStates(model, store, snapshots),
+  snapshots,
   queue: new WorkQueue(),
-  metrics: createMetrics(registry),
   limits: { memoryBytes: config.RUNTIME_MEMORY_BYTES, requests: config.RUNTIME_JOINED_REQUESTS },
+  metrics,
 });
 const server = await serve(config.LISTEN, [
   { name: 'errata.v1.ModelRuntimeService', definition: ModelRuntimeServiceService, implementation },

@@ -10,6 +10,7 @@ export interface RuntimeMetrics {
   readonly targetSecondsPerEdit: Histogram;
   readonly targetRequests: Histogram;
   readonly catchUpEntries: Histogram;
+  readonly damagedSnapshots: Counter;
 }
 
 export function createMetrics(registry: Registry): RuntimeMetrics {
@@ -58,6 +59,11 @@ export function createMetrics(registry: Registry): RuntimeMetrics {
       name: 'errata_model_catch_up_entries',
       help: 'Log entries read to reach the state of a request',
       buckets: [0, 1, 5, 10, 50, 100, 500, 1000],
+      registers,
+    }),
+    damagedSnapshots: new Counter({
+      name: 'errata_model_snapshots_damaged_total',
+      help: 'Snapshots of weights that could not be read, so that the log was replayed instead',
       registers,
     }),
   };

@@ -10,8 +10,10 @@ import { eventChannel } from './event-channel.js';
 import { generationMethods } from './generation.js';
 import type { RuntimeMetrics } from './metrics.js';
 import { checkCount, checkLayer, parseConfig, parseEdits } from './requests.js';
+import { snapshotMethods } from './snapshot-service.js';
 import type { StreamStates } from './stream-states.js';
 import { type SearchLimits, TargetSearches } from './target-searches.js';
+import type { WeightSnapshots } from './weight-snapshots.js';
 import type { WorkQueue } from './work-queue.js';
 
 /** Perplexities kept, by state; each is a few seconds of work. */
@@ -25,6 +27,8 @@ export interface ServiceParts {
   /** Uploaded texts. */
   readonly corpora: Pick<Store, 'readCorpus'>;
   readonly states: StreamStates;
+  /** Where folds of the states are kept; nowhere when left out. */
+  readonly snapshots?: WeightSnapshots;
   readonly queue: WorkQueue;
   readonly metrics: RuntimeMetrics;
   readonly limits: SearchLimits;
@@ -95,5 +99,7 @@ export function createService(parts: ServiceParts): ModelRuntimeServiceServer {
     ),
 
     ...covarianceMethods(parts, engine),
+
+    ...snapshotMethods(parts.states, parts.snapshots ?? null, engine),
   };
 }

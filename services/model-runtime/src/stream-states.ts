@@ -1,12 +1,16 @@
 import { createHash } from 'node:crypto';
 import { ErrataError } from '@errata/contracts';
-import { createDelta, type Deltas, disposeDelta, type LayerDelta, type Model } from '@errata/model';
-import type { StateRef, Store, StoredLogEntry } from '@errata/store';
+import type { Deltas, LayerDelta, Model } from '@errata/model';
+import type { StateRef, Store } from '@errata/store';
+import { type Factors, FoldedLayer, type FoldSource, type LayerFold, type Shared } from './folded-layer.js';
+import type { HeldFolds, WeightSnapshots } from './weight-snapshots.js';
 
 /** Streams whose factors are kept; the least recently used goes first. */
 const maxStreams = 32;
-/** Host memory for factors over all streams, in bytes: 50,000 edits' columns of one layer of a small model. */
+/** Host memory for folds and factors over all streams, in bytes: the folds of ten edited layers of a small model, thirty times. */
 const maxBytes = 512 * 1024 * 1024;
+/** Batches that are read sooner than snapshots are asked for. */
+const fewBatches = 8;
 
 /** Weights of a state: the changed layers, and a name for the content of each. */
 export interface WeightState {
@@ -21,22 +25,8 @@ export interface WeightState {
   readonly hold: () => () => void;
 }
 
-/** A change on the engine, with those that use it. */
-interface SharedDelta {
-  readonly delta: LayerDelta;
-  holders: number;
-  dropped: boolean;
-}
-
-interface LayerState {
-  /** Factors by seq. An entry of the log never changes, so these stay right when the head moves. */
-  readonly entries: Map<number, Pick<StoredLogEntry, 'g' | 'b'>>;
-  seqs: readonly number[];
-  shared: SharedDelta | undefined;
-}
-
 interface StreamState {
-  readonly layers: Map<number, LayerState>;
+  readonly layers: Map<number, FoldedLayer>;
   lineage: { seq: number; seqs: readonly number[] };
 }
 
@@ -55,34 +45,54 @@ export class StreamStates {
   constructor(
     private readonly model: Model,
     private readonly store: Pick<Store, 'getStream' | 'lineage' | 'readEntries'>,
+    private readonly snapshots: WeightSnapshots | null = null,
   ) {}
 
   /**
    * Brings a stream to a state. The tensors stay this object's and are valid until the next call, or while held.
-   * @throws UNKNOWN_STREAM, UNKNOWN_POSITION, LOG_CORRUPT, INVALID_REQUEST
+   * @throws UNKNOWN_STREAM, UNKNOWN_POSITION, POSITION_COLLECTED, LOG_CORRUPT, INVALID_REQUEST
    */
   async at(state: StateRef | undefined): Promise<WeightState> {
     if (!state || (state.seq === 0 && state.staged.length === 0)) return unedited;
     const stream = await this.#open(state.streamId);
     await this.#follow(stream, state);
-    const used = new Map<number, SharedDelta>();
+    const used = new Map<number, Shared<LayerDelta>>();
     const versions = new Map<number, string>();
+    const sourcesOf = await this.#sources(stream, state.streamId);
     let entriesRead = 0;
     for (const [layer, held] of stream.layers) {
       const staged = state.staged.filter((batch) => batch.layers.includes(layer)).map((batch) => batch.seq);
       const wanted = [...stream.lineage.seqs, ...staged];
-      entriesRead += await this.#fetch(state.streamId, layer, held, wanted);
-      if (wanted.join() !== held.seqs.join() || (held.shared === undefined && wanted.length > 0))
-        this.#compose(layer, held, wanted);
-      if (!held.shared) continue;
-      used.set(layer, held.shared);
+      const read = (seqs: readonly number[]) => this.#read(state.streamId, layer, seqs);
+      entriesRead += await held.follow(wanted, sourcesOf(layer), read);
+      if (!held.change) continue;
+      used.set(layer, held.change);
       versions.set(layer, `${state.streamId}:${digest(wanted)}`);
     }
     this.#evict(state.streamId);
     const version = (layer: number): string => versions.get(layer) ?? 'base';
     const name = digest([...stream.layers.keys()].map((layer) => `${layer}=${version(layer)}`));
-    const deltas = new Map([...used].map(([layer, { delta }]) => [layer, delta]));
-    return { deltas, version, name, entriesRead, hold: () => hold([...used.values()]) };
+    const deltas = new Map([...used].map(([layer, { value }]) => [layer, value]));
+    return { deltas, version, name, entriesRead, hold: () => holdAll([...used.values()]) };
+  }
+
+  /**
+   * The last fold at or below a committed position, held for a snapshot; null where there are too few columns for one.
+   * @throws as `at` does
+   */
+  async foldsAt(streamId: string, seq: number): Promise<HeldFolds | null> {
+    await this.at({ streamId, seq, staged: [] });
+    const stream = this.#streams.get(streamId);
+    if (!stream) return null;
+    const layers = new Map<number, LayerFold>();
+    for (const [layer, held] of stream.layers) {
+      const fold = held.foldOf(stream.lineage.seqs);
+      if (fold) layers.set(layer, fold);
+    }
+    const [first] = layers.values();
+    if (!first) return null;
+    const release = holdAll([...layers.values()].map(({ fold }) => fold));
+    return { seq: first.seq, layers, release };
   }
 
   /** Frees everything. */
@@ -103,11 +113,8 @@ export class StreamStates {
         'INVALID_REQUEST',
         `stream ${streamId} is on model ${modelId}, this runtime serves ${this.model.id}`,
       );
-    const layers = config.layers.map((layer): [number, LayerState] => [
-      layer,
-      { entries: new Map(), seqs: [], shared: undefined },
-    ]);
-    const opened: StreamState = { layers: new Map(layers), lineage: { seq: 0, seqs: [] } };
+    const layers = new Map(config.layers.map((layer) => [layer, new FoldedLayer(this.model, layer)]));
+    const opened: StreamState = { layers, lineage: { seq: 0, seqs: [] } };
     this.#streams.set(streamId, opened);
     return opened;
   }
@@ -126,38 +133,23 @@ export class StreamStates {
     stream.lineage = { seq: state.seq, seqs: found.forked ? found.seqs : [...known.seqs, ...found.seqs] };
   }
 
-  async #fetch(streamId: string, layer: number, held: LayerState, wanted: readonly number[]): Promise<number> {
-    const missing = wanted.filter((seq) => !held.entries.has(seq));
-    if (missing.length === 0) return 0;
+  /** Snapshots of a lineage, where there is more to read than a few batches. */
+  async #sources({ layers, lineage }: StreamState, streamId: string): Promise<(layer: number) => FoldSource[]> {
+    const missing = Math.max(...[...layers.values()].map((layer) => layer.missing(lineage.seqs)));
+    if (this.snapshots === null || missing <= fewBatches) return () => [];
+    return this.snapshots.sources(streamId, lineage.seqs);
+  }
+
+  async #read(streamId: string, layer: number, seqs: readonly number[]): Promise<Factors[]> {
     const { hiddenSize, intermediateSize } = this.model.config;
-    for (const { seq, g, b } of await this.store.readEntries(streamId, layer, missing)) {
+    return (await this.store.readEntries(streamId, layer, seqs)).map(({ seq, g, b }) => {
       if (g.rows !== intermediateSize || b.rows !== hiddenSize || g.columns !== b.columns)
         throw new ErrataError(
           'LOG_CORRUPT',
           `entry ${seq} of layer ${layer} of ${streamId} has factors of ${g.rows} × ${g.columns} and ${b.rows} × ${b.columns}`,
         );
-      held.entries.set(seq, { g, b });
-    }
-    return missing.length;
-  }
-
-  /** Always from all columns in order, so that the same state has the same bits however it was reached. */
-  #compose(layer: number, held: LayerState, wanted: readonly number[]): void {
-    discard(held.shared);
-    held.shared = undefined;
-    const entries = wanted.map((seq) => held.entries.get(seq) as Pick<StoredLogEntry, 'g' | 'b'>);
-    const rank = entries.reduce((sum, { g }) => sum + g.columns, 0);
-    const left = new Float32Array(rank * this.model.config.hiddenSize);
-    const right = new Float32Array(rank * this.model.config.intermediateSize);
-    let columns = 0;
-    for (const { g, b } of entries) {
-      left.set(b.data, columns * b.rows);
-      right.set(g.data, columns * g.rows);
-      columns += g.columns;
-    }
-    const delta = createDelta(this.model, layer, { rank, left, right });
-    held.shared = delta && { delta, holders: 0, dropped: false };
-    held.seqs = wanted;
+      return { g, b };
+    });
   }
 
   #evict(current: string): void {
@@ -170,29 +162,21 @@ export class StreamStates {
 
   #bytes(): number {
     let bytes = 0;
-    for (const stream of this.#streams.values())
-      for (const { entries } of stream.layers.values())
-        for (const { g, b } of entries.values()) bytes += g.data.byteLength + b.data.byteLength;
+    for (const stream of this.#streams.values()) for (const layer of stream.layers.values()) bytes += layer.bytes;
     return bytes;
   }
 
   #drop(id: string): void {
-    for (const { shared } of this.#streams.get(id)?.layers.values() ?? []) discard(shared);
+    for (const layer of this.#streams.get(id)?.layers.values() ?? []) layer.dispose();
     this.#streams.delete(id);
   }
 }
 
-function hold(used: readonly SharedDelta[]): () => void {
-  for (const shared of used) shared.holders++;
+function holdAll(used: readonly { hold(): () => void }[]): () => void {
+  const releases = used.map((shared) => shared.hold());
   return () => {
-    for (const shared of used) if (--shared.holders === 0 && shared.dropped) disposeDelta(shared.delta);
+    for (const release of releases) release();
   };
-}
-
-function discard(shared: SharedDelta | undefined): void {
-  if (!shared) return;
-  shared.dropped = true;
-  if (shared.holders === 0) disposeDelta(shared.delta);
 }
 
 function digest(parts: readonly (number | string)[]): string {

@@ -36,6 +36,21 @@ export enum FinishReason {
   UNRECOGNIZED = -1,
 }
 
+export interface SnapshotRequest {
+  streamId: string;
+  seq: number;
+}
+
+export interface SnapshotResponse {
+  /** Empty where there are too few columns for a fold: the log is read as fast. */
+  snapshotId: string;
+  /** Where the fold is. */
+  seq: number;
+  bytes: number;
+  /** Whether it was not there before. */
+  created: boolean;
+}
+
 export interface InfoRequest {
 }
 
@@ -312,6 +327,142 @@ export interface CovarianceSummary {
   /** Tokens of the slice. */
   tokens: number;
 }
+
+function createBaseSnapshotRequest(): SnapshotRequest {
+  return { streamId: "", seq: 0 };
+}
+
+export const SnapshotRequest: MessageFns<SnapshotRequest> = {
+  encode(message: SnapshotRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.streamId !== "") {
+      writer.uint32(10).string(message.streamId);
+    }
+    if (message.seq !== 0) {
+      writer.uint32(16).uint64(message.seq);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SnapshotRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSnapshotRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.streamId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.seq = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSnapshotResponse(): SnapshotResponse {
+  return { snapshotId: "", seq: 0, bytes: 0, created: false };
+}
+
+export const SnapshotResponse: MessageFns<SnapshotResponse> = {
+  encode(message: SnapshotResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.snapshotId !== "") {
+      writer.uint32(10).string(message.snapshotId);
+    }
+    if (message.seq !== 0) {
+      writer.uint32(16).uint64(message.seq);
+    }
+    if (message.bytes !== 0) {
+      writer.uint32(24).uint64(message.bytes);
+    }
+    if (message.created !== false) {
+      writer.uint32(32).bool(message.created);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SnapshotResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSnapshotResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.snapshotId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.seq = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.bytes = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.created = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
 
 function createBaseInfoRequest(): InfoRequest {
   return {};
@@ -2809,6 +2960,19 @@ export const ModelRuntimeServiceService = {
     responseSerialize: (value: CovarianceResponse): Buffer => Buffer.from(CovarianceResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CovarianceResponse => CovarianceResponse.decode(value),
   },
+  /**
+   * Keeps the change of the weights at the last fold at or below a committed position, so that it need not be replayed.
+   * The same request again keeps nothing new.
+   */
+  snapshot: {
+    path: "/errata.v1.ModelRuntimeService/Snapshot" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SnapshotRequest): Buffer => Buffer.from(SnapshotRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SnapshotRequest => SnapshotRequest.decode(value),
+    responseSerialize: (value: SnapshotResponse): Buffer => Buffer.from(SnapshotResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SnapshotResponse => SnapshotResponse.decode(value),
+  },
 } as const;
 
 export interface ModelRuntimeServiceServer extends UntypedServiceImplementation {
@@ -2835,6 +2999,11 @@ export interface ModelRuntimeServiceServer extends UntypedServiceImplementation 
    * then the matrices layer by layer in chunks. The same slice has the same bits, always.
    */
   covariance: handleServerStreamingCall<CovarianceRequest, CovarianceResponse>;
+  /**
+   * Keeps the change of the weights at the last fold at or below a committed position, so that it need not be replayed.
+   * The same request again keeps nothing new.
+   */
+  snapshot: handleUnaryCall<SnapshotRequest, SnapshotResponse>;
 }
 
 export interface ModelRuntimeServiceClient extends Client {
@@ -2963,6 +3132,25 @@ export interface ModelRuntimeServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<CovarianceResponse>;
+  /**
+   * Keeps the change of the weights at the last fold at or below a committed position, so that it need not be replayed.
+   * The same request again keeps nothing new.
+   */
+  snapshot(
+    request: SnapshotRequest,
+    callback: (error: ServiceError | null, response: SnapshotResponse) => void,
+  ): ClientUnaryCall;
+  snapshot(
+    request: SnapshotRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: SnapshotResponse) => void,
+  ): ClientUnaryCall;
+  snapshot(
+    request: SnapshotRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: SnapshotResponse) => void,
+  ): ClientUnaryCall;
 }
 
 export const ModelRuntimeServiceClient = makeGenericClientConstructor(
