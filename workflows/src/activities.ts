@@ -1,4 +1,6 @@
-import type { BatchKind, Checkpoint, HeadChange, Revocation } from '@errata/contracts';
+import type { BatchKind, Checkpoint, HeadChange, RepairReport, Revocation } from '@errata/contracts';
+
+export type { RepairReport };
 
 /** What a workflow needs to know of a claimed batch: numbers only, never text or tensors. */
 export interface BatchPlan {
@@ -115,4 +117,28 @@ export interface CovarianceActivities {
   addCovarianceSlice(args: RunLayers & { streamIds: readonly string[] }): Promise<{ slices: number }>;
   /** Stores the covariances out of the sums, which are dropped. */
   finishCovariances(args: RunLayers): Promise<void>;
+}
+
+export interface SnapshotArgs {
+  readonly streamId: string;
+  /** A committed position; the snapshot is of the last fold at or below it. */
+  readonly seq: number;
+}
+
+/** A snapshot that is there; null where the log is as fast. */
+export type SnapshotTaken = {
+  readonly id: string;
+  readonly seq: number;
+  readonly bytes: number;
+  readonly created: boolean;
+} | null;
+
+/** The side effect of the workflow `snapshot`. */
+export interface SnapshotActivities {
+  takeSnapshot(args: SnapshotArgs): Promise<SnapshotTaken>;
+}
+
+/** The side effect of the workflow `repair`. */
+export interface RepairActivities {
+  repairLog(args: { streamId: string }): Promise<RepairReport>;
 }

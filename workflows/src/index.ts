@@ -3,6 +3,10 @@ export type {
   CovarianceActivities,
   CovarianceArgs,
   CovarianceRunPlan,
+  RepairActivities,
+  SnapshotActivities,
+  SnapshotArgs,
+  SnapshotTaken,
   StepSeconds,
   StreamActivities,
   WorkPlan,
@@ -12,4 +16,6 @@ export type { CovarianceProgress } from './covariance-run.js';
 export * from './definitions.js';
 export { type EditStreamArgs, editStream } from './edit-stream.js';
 export { evaluateStream } from './evaluate-stream.js';
+export { repair } from './repair.js';
+export { snapshot } from './snapshot.js';
 export type { Failure, StreamCarry, StreamSnapshot } from './stream-state.js';

@@ -10,11 +10,12 @@ const nextSteps: Partial<Record<ErrorCode, string>> = {
   UNKNOWN_EDIT: 'errata edits          lists the edits with their ids',
   UNKNOWN_CHECKPOINT: 'errata checkpoint     without a name lists the checkpoints',
   UNKNOWN_POSITION: 'errata checkpoint     lists named positions; 0 is the unedited model',
+  POSITION_COLLECTED: 'errata checkpoint     lists named positions, which are always kept',
   UNKNOWN_MODEL: 'errata doctor         shows whether a model runtime is up',
   UNKNOWN_CORPUS: 'errata corpora        lists the uploaded texts',
   CORPUS_IN_USE: 'errata corpora        shows how many streams name each text',
   EDIT_NOT_REVOCABLE: 'errata edits          shows the state of each edit',
-  LOG_CORRUPT: 'errata verify         names the entries that do not match; restore them from a backup',
+  LOG_CORRUPT: 'errata verify --repair puts back what the log can give itself, and names what it cannot',
 };
 
 /** What is wrong and what to do, as one block for people. */

@@ -12,6 +12,7 @@ import { addDoctor } from './commands/doctor.js';
 import { addEdit } from './commands/edit.js';
 import { addEdits } from './commands/edits.js';
 import { addHistory } from './commands/history.js';
+import { addRetention } from './commands/retention.js';
 import { addRevocations } from './commands/revocations.js';
 import { addStack } from './commands/stack.js';
 import { addStreams } from './commands/streams.js';
@@ -54,6 +55,7 @@ export function createProgram(io: ProgramIo): Command {
   addHistory(program, contextOf);
   addBranches(program, contextOf);
   addCompare(program, contextOf);
+  addRetention(program, contextOf);
   addAsk(program, contextOf);
   addDoctor(program, contextOf);
   addBench(program, contextOf);

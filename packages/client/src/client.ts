@@ -3,6 +3,7 @@ import {
   chatCompletionChunkSchema,
   chatCompletionSchema,
   checkpointSchema,
+  collectGarbageResponseSchema,
   completionSchema,
   corpusSchema,
   deleteCorpusResponseSchema,
@@ -20,12 +21,14 @@ import {
   listEventsResponseSchema,
   listModelsResponseSchema,
   listRevocationsResponseSchema,
+  listSnapshotsResponseSchema,
   listStreamsResponseSchema,
   mergeResponseSchema,
   revocationPreviewSchema,
   revocationSchema,
   streamSchema,
   submitEditsResponseSchema,
+  takeSnapshotResponseSchema,
   verifyLogResponseSchema,
 } from '@errata/contracts';
 import { type CallOptions, createTransport, type Schema } from './transport.js';
@@ -166,6 +169,12 @@ export function createClient(options: ClientOptions): ErrataClient {
       (await get(at(stream, '/branches'), listBranchesResponseSchema, call)).branches,
     diff: (stream, { signal, ...query } = {}) => get(at(stream, '/diff'), diffSchema, { signal }, query),
     merge: (stream, request, call) => postRepeatable(at(stream, '/merges'), request, mergeResponseSchema, call),
+    takeSnapshot: async (stream, position, call) =>
+      (await postRepeatable(at(stream, '/snapshots'), position ?? {}, takeSnapshotResponseSchema, call)).snapshot,
+    listSnapshots: async (stream, call) =>
+      (await get(at(stream, '/snapshots'), listSnapshotsResponseSchema, call)).snapshots,
+    collectGarbage: ({ signal, ...request } = {}) =>
+      postRepeatable('/v1/collections', request, collectGarbageResponseSchema, { signal }),
     pause: (stream, call) => postRepeatable(at(stream, '/pause'), undefined, streamSchema, call),
     resume: (stream, call) => postRepeatable(at(stream, '/resume'), undefined, streamSchema, call),
 
@@ -183,8 +192,8 @@ export function createClient(options: ClientOptions): ErrataClient {
       postRepeatable(at(stream, '/chat/completions'), request, chatCompletionSchema, call),
     streamChat: (stream, request, call) =>
       postStreamed(at(stream, '/chat/completions'), request, chatCompletionChunkSchema, call),
-    verify: (stream, { deep = false, signal } = {}) =>
-      postRepeatable(at(stream, '/verify'), { deep }, verifyLogResponseSchema, { signal }),
+    verify: (stream, { deep = false, repair = false, signal } = {}) =>
+      postRepeatable(at(stream, '/verify'), { deep, repair }, verifyLogResponseSchema, { signal }),
 
     health: async (call) => {
       await get('/healthz', anyObject, call);

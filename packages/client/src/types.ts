@@ -3,6 +3,7 @@ import type {
   ChatCompletion,
   ChatCompletionChunk,
   Checkpoint,
+  CollectGarbageResponse,
   Completion,
   Corpus,
   CreateBranchRequest,
@@ -26,9 +27,11 @@ import type {
   Revocation,
   RevocationPreview,
   revokeRequestSchema,
+  Snapshot,
   Stream,
   StreamEvent,
   SubmitEditsResponse,
+  TakeSnapshotResponse,
   VerifyLogResponse,
 } from '@errata/contracts';
 import type { CallOptions } from './transport.js';
@@ -142,6 +145,15 @@ export interface ErrataClient {
   diff(stream: string, options?: CallOptions & { with?: string; seq?: number; withSeq?: number }): Promise<Diff>;
   /** Queues the edits of another stream here again. @throws MERGE_CONFLICT with what conflicts as its details */
   merge(stream: string, request: MergeDraft, options?: CallOptions): Promise<MergeResponse>;
+  /** Keeps the weights of a position (the head when left out). @returns null where the log is as fast */
+  takeSnapshot(
+    stream: string,
+    at?: { checkpoint: string } | { seq: number },
+    options?: CallOptions,
+  ): Promise<TakeSnapshotResponse['snapshot']>;
+  listSnapshots(stream: string, options?: CallOptions): Promise<Snapshot[]>;
+  /** Removes what no head, checkpoint or branch has reached for so many days (30 when left out). */
+  collectGarbage(options?: CallOptions & { keepDays?: number; dryRun?: boolean }): Promise<CollectGarbageResponse>;
   pause(stream: string, options?: CallOptions): Promise<Stream>;
   resume(stream: string, options?: CallOptions): Promise<Stream>;
 
@@ -167,7 +179,7 @@ export interface ErrataClient {
     request: ChatRequest,
     options?: CallOptions,
   ): AsyncGenerator<ChatCompletionChunk, void, undefined>;
-  verify(stream: string, options?: CallOptions & { deep?: boolean }): Promise<VerifyLogResponse>;
+  verify(stream: string, options?: CallOptions & { deep?: boolean; repair?: boolean }): Promise<VerifyLogResponse>;
 
   health(options?: CallOptions): Promise<void>;
   /** @throws NOT_READY naming the parts that do not answer */

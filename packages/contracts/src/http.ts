@@ -15,6 +15,7 @@ import {
   streamSchema,
 } from './domain.js';
 import { editorConfigSchema } from './editor-config.js';
+import { damageSchema, repairReportSchema } from './retention.js';
 
 /** A stream is found by its name too: a name must fit in a path segment and must not look like an id. */
 export const streamNameSchema = z
@@ -97,6 +98,7 @@ export const driftResponseSchema = z
 export const verifyLogRequestSchema = z
   .strictObject({
     deep: z.boolean().default(false).describe('Also recompute the state from the recorded keys and values in fp64'),
+    repair: z.boolean().default(false).describe('First put back what the log can give itself'),
   })
   .meta({ id: 'VerifyLogRequest' });
 export const verifyLogResponseSchema = z
@@ -106,6 +108,8 @@ export const verifyLogResponseSchema = z
     entries: z.int(),
     ok: z.boolean(),
     problems: z.array(z.string()),
+    damage: z.array(damageSchema).optional().describe('Stored tensors that do not match their hash'),
+    repair: repairReportSchema.nullable().optional(),
     deep: z
       .array(
         z.object({

@@ -7,5 +7,6 @@ export * from './errors.js';
 export * from './exports.js';
 export * from './http.js';
 export * from './ids.js';
+export * from './retention.js';
 export * from './revocation.js';
 export * from './time-travel.js';

@@ -28,7 +28,8 @@ function toInfo({ id, modelId, layer, corpusId, source, tokens, dimension }: Cov
   return { id, modelId, layer, corpusId, source, tokens, dimension };
 }
 
-function* chunkRows(id: string, bytes: Buffer): Generator<CopyField[]> {
+/** Rows of covariance_chunks for the bytes of a matrix. */
+export function* covarianceRows(id: string, bytes: Buffer): Generator<CopyField[]> {
   for (let index = 0; index * CHUNK_BYTES < bytes.length; index++)
     yield [id, { int4: index }, bytes.subarray(index * CHUNK_BYTES, (index + 1) * CHUNK_BYTES)];
 }
@@ -67,7 +68,7 @@ export function covarianceRecords(
           [id, info.modelId, info.layer, info.corpusId, info.source, info.tokens, info.dimension, sha256],
         );
         if (written.rowCount === 0) return;
-        await copyIn(client, 'covariance_chunks', ['covariance_id', 'index', 'data'], chunkRows(id, bytes));
+        await copyIn(client, 'covariance_chunks', ['covariance_id', 'index', 'data'], covarianceRows(id, bytes));
       });
       return toInfo(await db.prisma.covariance.findUniqueOrThrow({ where: { id } }));
     },

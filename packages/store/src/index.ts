@@ -1,4 +1,5 @@
 export type { ObjectStore } from './chunk-bodies.js';
+export type * from './damage-types.js';
 export type { StoreLogger } from './database.js';
 export type * from './garbage-types.js';
 export { migrate } from './migrate.js';

@@ -1,7 +1,7 @@
 import { ErrataError } from '@errata/contracts';
 import { float32Array, float32Bytes, float64Bytes, float64Numbers } from './bytes.js';
 import type { CopyField } from './copy.js';
-import { entryHash, tensorHashes } from './hash.js';
+import { damagedTensors, type EntryTensor, entryHash, tensorHashes } from './hash.js';
 import { unknownPosition, unknownStream } from './locks.js';
 import type { Matrix, StoredLogEntry } from './types.js';
 
@@ -62,7 +62,7 @@ export function selectEntries(streamId: string, seqs: readonly number[], layer?:
   const bad = [...seqs, layer ?? 0].find((n) => !Number.isInteger(n) || n < 0 || n > 0x7fffffff);
   if (bad !== undefined) throw unknownPosition(streamId, bad);
   return `SELECT e.seq, e.layer, e.sign, e.d_in, e.row_end - e.row_start, e.columns, e.previous_hash, e.hash,
-      e.config_hash, e.stats::text, e.keys, e.g, e.b, e.r_diagonal
+      e.config_hash, e.stats::text, e.keys, e.g, e.b, e.r_diagonal, e.tensor_hashes
     FROM log_entries e JOIN batches b ON b.stream_id = e.stream_id AND b.seq = e.seq
     WHERE e.stream_id = '${streamId}' AND e.seq = ANY('{${seqs.join(',')}}'::int[]) AND b.status <> 'closed'
     ${layer === undefined ? '' : `AND e.layer = ${layer}`} ORDER BY e.seq, e.layer, e.row_start`;
@@ -94,6 +94,11 @@ export function readEntryRow(streamId: string, row: readonly (Buffer | null)[]):
     b: matrix(dOut, columns, field(12)),
     rDiagonal: float64Numbers(field(13)),
   };
+}
+
+/** Which tensors of an entry do not match the hashes that the same row of {@link selectEntries} has of them. */
+export function damagedOfRow(entry: StoredLogEntry, row: readonly (Buffer | null)[]): EntryTensor[] {
+  return damagedTensors(entry, row[14] ?? Buffer.alloc(0));
 }
 
 /** Whether the entry's bytes still give its hash. */

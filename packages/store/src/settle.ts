@@ -5,6 +5,7 @@ import type { Database, Transaction } from './database.js';
 import { settleUnwritten } from './edits.js';
 import type { Batch } from './generated/client.js';
 import { lockStream, unknownPosition } from './locks.js';
+import { targetsHash } from './targets.js';
 import type { Store } from './types.js';
 
 /** Gives up a claimed batch and the revoke it brings along; its edits, when not yet written, are queued again. */
@@ -35,7 +36,9 @@ async function keepTargets(tx: Transaction, streamId: string, seq: number, kept:
   const data = new Float32Array(kept.length * targets.rows);
   for (const [to, from] of kept.entries())
     data.set(all.subarray(from * targets.rows, (from + 1) * targets.rows), to * targets.rows);
-  await tx.targets.update({ where, data: { columns: kept.length, data: Uint8Array.from(float32Bytes(data)) } });
+  const bytes = float32Bytes(data);
+  const sha256 = targetsHash(bytes);
+  await tx.targets.update({ where, data: { columns: kept.length, data: Uint8Array.from(bytes), sha256 } });
 }
 
 export function settleRecords(db: Database): Pick<Store, 'dropFromBatch' | 'releaseBatch'> {

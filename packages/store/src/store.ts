@@ -28,6 +28,7 @@ import { APPLIED, pendingMigrations, readMigrations } from './migrate.js';
 import { modelRecords } from './models.js';
 import { workRecords } from './next-work.js';
 import { positionRecords } from './positions.js';
+import { repairRecords } from './repair.js';
 import { replayCostRecords } from './replay-cost.js';
 import { revocationRecords } from './revocations.js';
 import { rollbackRecords } from './rollback.js';
@@ -38,6 +39,7 @@ import { streamRecords } from './streams.js';
 import { targetRecords } from './targets.js';
 import type { Store } from './types.js';
 import { verifyRecords } from './verify.js';
+import { verifyStoredRecords } from './verify-stored.js';
 
 const DEFAULT_POOL_SIZE = 10;
 
@@ -85,6 +87,7 @@ export function createStore(options: StoreOptions): Store {
   const { databaseUrl, poolSize = DEFAULT_POOL_SIZE, logger, objects = null, compressChunks = false } = options;
   const db = openDatabase(databaseUrl, poolSize, logger);
   const bodies = chunkBodies(db, objects);
+  const chunks = chunkStore(db, bodies, compressChunks);
   const covariances = covarianceRecords(db);
   const streams = streamRecords(db);
   const edits = editRecords(db);
@@ -111,7 +114,9 @@ export function createStore(options: StoreOptions): Store {
     ...positionRecords(db),
     ...verifyRecords(db),
     ...checkpointRecords(db),
-    ...snapshotRecords(db, chunkStore(db, bodies, compressChunks)),
+    ...snapshotRecords(db, chunks),
+    ...verifyStoredRecords(db, chunks),
+    ...repairRecords(db),
     ...replayCostRecords(db),
     ...garbageRecords(db, bodies),
     ...rollbackRecords(db),

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { ErrataError } from '@errata/contracts';
 import { assertMatrix, float32Array, float32Bytes } from './bytes.js';
 import { copyIn, type Database } from './database.js';
@@ -6,6 +7,11 @@ import { ownershipOf, partsOf } from './owners.js';
 import type { Store } from './types.js';
 
 const STREAM_ID = /^str_[0-9a-f]{32}$/;
+
+/** sha256 of the bytes of targets. */
+export function targetsHash(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
 
 export function targetRecords(db: Database): Pick<Store, 'saveTargets' | 'readTargets'> {
   return {
@@ -33,11 +39,12 @@ export function targetRecords(db: Database): Pick<Store, 'saveTargets' | 'readTa
           [streamId, seq],
         );
         const row = [streamId, { int4: seq }, { int4: targets.rows }, { int4: targets.columns }];
+        const bytes = float32Bytes(targets.data);
         await copyIn(
           client,
           'targets',
-          ['stream_id', 'seq', 'rows', 'columns', 'data'],
-          [[...row, float32Bytes(targets.data)]],
+          ['stream_id', 'seq', 'rows', 'columns', 'data', 'sha256'],
+          [[...row, bytes, targetsHash(bytes)]],
         );
       });
     },

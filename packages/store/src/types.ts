@@ -22,6 +22,7 @@ import type {
   StreamPosition,
   StreamStatus,
 } from '@errata/contracts';
+import type { DamageStore, FoundDamage } from './damage-types.js';
 import type { GarbageStore } from './garbage-types.js';
 import type { MergeOptions, MergePlan } from './merge-plan.js';
 import type { SnapshotStore } from './snapshot-types.js';
@@ -220,7 +221,7 @@ export type Lineage = readonly number[];
  * is a pointer. Rollback moves the head; nothing is deleted. A branch has its origin's history up to where it left; all
  * reads of a stream go through to there.
  */
-export interface Store extends SnapshotStore, GarbageStore {
+export interface Store extends SnapshotStore, GarbageStore, DamageStore {
   // models
   registerModel(model: Model): Promise<void>;
   listModels(): Promise<Model[]>;
@@ -338,8 +339,11 @@ export interface Store extends SnapshotStore, GarbageStore {
   readEntries(streamId: string, layer: number, seqs: readonly number[]): Promise<StoredLogEntry[]>;
   /** Hash of the log at a position ('' hash of the root is the stream's genesis hash). @throws UNKNOWN_POSITION */
   hashAt(streamId: string, seq: number): Promise<string>;
-  /** Walks the lineage of a position and recomputes every hash. */
-  verifyLog(streamId: string, seq: number): Promise<{ hash: string; entries: number; problems: string[] }>;
+  /** Walks the lineage of a position and recomputes every hash. `damage` names the tensors that do not match. */
+  verifyLog(
+    streamId: string,
+    seq: number,
+  ): Promise<{ hash: string; entries: number; problems: string[]; damage: FoundDamage[] }>;
 
   // revocations: sets of edits taken out in several batches, see `nextWork`
   /**

@@ -1,11 +1,12 @@
 import { type BatchKind, type EditorConfig, editorConfigHash } from '@errata/contracts';
+import type { FoundDamage } from './damage-types.js';
 import type { Database } from './database.js';
 import { batchHash, genesisHash } from './hash.js';
 import { lineageOf } from './lineage.js';
 import { unknownStream } from './locks.js';
-import { entryIntact, readEntryRow, selectEntries } from './log-rows.js';
+import { damagedOfRow, entryIntact, readEntryRow, selectEntries } from './log-rows.js';
 import { ownershipOf, type Part, partsOf } from './owners.js';
-import type { Store } from './types.js';
+import type { Store, StoredLogEntry } from './types.js';
 
 /** Batches looked at per query: bounds what is held in memory besides the one entry being hashed. */
 const BATCHES_PER_QUERY = 500;
@@ -46,6 +47,19 @@ function pages(parts: readonly Part[]): { owner: string; seqs: number[] }[] {
   );
 }
 
+/** What of an entry is damaged: tensors by name, or the record of their hashes, or of the entry itself. */
+function damageOf(entry: StoredLogEntry, row: readonly (Buffer | null)[]): FoundDamage[] {
+  const tensors = damagedOfRow(entry, row);
+  const intact = entryIntact(entry);
+  if (intact && tensors.length === 0) return [];
+  const { streamId, seq, layer } = entry;
+  const named = intact || tensors.length === 0 ? (['record'] as const) : tensors;
+  const detail = intact
+    ? 'the hashes of its tensors are damaged, the tensors are not'
+    : 'the bytes do not match their hash';
+  return named.map((tensor) => ({ streamId, seq, layer, tensor, detail, id: '' }));
+}
+
 export function verifyRecords(db: Database): Pick<Store, 'verifyLog'> {
   return {
     async verifyLog(streamId, seq) {
@@ -54,6 +68,7 @@ export function verifyRecords(db: Database): Pick<Store, 'verifyLog'> {
       const lineage = await lineageOf(db.prisma, streamId, seq);
       const config = stream.config as unknown as EditorConfig;
       const problems: string[] = [];
+      const damage: FoundDamage[] = [];
       const ownership = await ownershipOf(db.prisma, streamId);
       const genesis = genesisHash(ownership?.rootId ?? streamId, stream.modelId, editorConfigHash(config));
       if (genesis !== stream.genesisHash)
@@ -71,7 +86,12 @@ export function verifyRecords(db: Database): Pick<Store, 'verifyLog'> {
         for await (const row of db.copyOut(selectEntries(owner, seqs))) {
           const entry = readEntryRow(owner, row);
           const where = `batch ${entry.seq}, layer ${entry.layer}`;
-          if (!entryIntact(entry)) problems.push(`${where}: the bytes do not match their hash`);
+          const found = damageOf(entry, row);
+          damage.push(...found);
+          if (found.length > 0)
+            problems.push(
+              `${where}: the bytes do not match their hash (${found.map(({ tensor }) => tensor).join(', ')})`,
+            );
           if (entry.previousHash !== last.get(entry.layer))
             problems.push(`${where}: does not continue the entry before it`);
           if (entry.configHash !== stream.configHash) problems.push(`${where}: was made with another configuration`);
@@ -94,7 +114,7 @@ export function verifyRecords(db: Database): Pick<Store, 'verifyLog'> {
       }
       if (seq === stream.head && hash !== stream.headHash)
         problems.push(`the head's hash is ${stream.headHash}, the log gives ${hash}`);
-      return { hash, entries, problems };
+      return { hash, entries, problems, damage };
     },
   };
 }

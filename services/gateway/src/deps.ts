@@ -1,4 +1,11 @@
-import type { Checkpoint, EditorConfig, HeadChange, Model } from '@errata/contracts';
+import type {
+  Checkpoint,
+  EditorConfig,
+  HeadChange,
+  Model,
+  RepairReport,
+  TakeSnapshotResponse,
+} from '@errata/contracts';
 import type { Fleet, ModelRuntime, ShardWorker } from '@errata/rpc';
 import type { Idempotency, Store } from '@errata/store';
 import type { RequestHandler } from 'express';
@@ -12,6 +19,7 @@ export type GatewayStore = Pick<
   | 'commonPosition'
   | 'createBranch'
   | 'cancelRevocation'
+  | 'collectGarbage'
   | 'createEvaluation'
   | 'createRevocation'
   | 'createStream'
@@ -35,6 +43,7 @@ export type GatewayStore = Pick<
   | 'listEvents'
   | 'listModels'
   | 'listRevocations'
+  | 'listSnapshots'
   | 'listStreams'
   | 'mergeStream'
   | 'ping'
@@ -45,6 +54,7 @@ export type GatewayStore = Pick<
   | 'saveEvaluation'
   | 'setExpiry'
   | 'verifyLog'
+  | 'verifyStored'
 >;
 
 /**
@@ -66,6 +76,10 @@ export interface WorkflowGateway {
   resume(streamId: string, signal: AbortSignal): Promise<void>;
   /** Starts the measuring of an evaluation that the store already holds. */
   evaluate(streamId: string, evaluationId: string): Promise<void>;
+  /** Keeps a snapshot of a position, and waits for it. */
+  takeSnapshot(streamId: string, seq: number, signal: AbortSignal): Promise<TakeSnapshotResponse['snapshot']>;
+  /** Puts back what damage of the log can be, and waits for it. */
+  repair(streamId: string, signal: AbortSignal): Promise<RepairReport>;
   /** Whether Temporal answers. */
   ping(): Promise<void>;
 }

@@ -1,4 +1,12 @@
-import { type Checkpoint, ErrataError, type HeadChange, isErrorCode, toErrataError } from '@errata/contracts';
+import {
+  type Checkpoint,
+  ErrataError,
+  type HeadChange,
+  isErrorCode,
+  type RepairReport,
+  type TakeSnapshotResponse,
+  toErrataError,
+} from '@errata/contracts';
 import {
   ApplicationFailure,
   Client,
@@ -8,6 +16,7 @@ import {
   isGrpcServiceError,
   ServiceError,
   WithStartWorkflowOperation,
+  WorkflowFailedError,
   WorkflowUpdateFailedError,
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
@@ -60,6 +69,20 @@ export function connectWorkflows(options: TemporalOptions): WorkflowGateway & { 
       }),
     );
 
+  /** Runs a workflow to its end, or waits for the one that runs. */
+  const run = <Result>(name: string, workflowId: string, args: object, signal: AbortSignal): Promise<Result> =>
+    within(
+      updateTimeoutMs,
+      signal,
+      () =>
+        client.workflow.execute(name, {
+          workflowId,
+          taskQueue,
+          args: [args],
+          workflowIdConflictPolicy: 'USE_EXISTING',
+        }) as Promise<Result>,
+    );
+
   return {
     async wake(streamId) {
       await within(wakeTimeoutMs, null, () =>
@@ -86,6 +109,9 @@ export function connectWorkflows(options: TemporalOptions): WorkflowGateway & { 
         }),
       );
     },
+    takeSnapshot: (streamId, seq, signal) =>
+      run<TakeSnapshotResponse['snapshot']>('snapshot', `snapshot-${streamId}-${seq}`, { streamId, seq }, signal),
+    repair: (streamId, signal) => run<RepairReport>('repair', `repair-${streamId}`, { streamId }, signal),
     async ping() {
       await within(pingTimeoutMs, null, () => connection.workflowService.getSystemInfo({}));
     },
@@ -95,7 +121,8 @@ export function connectWorkflows(options: TemporalOptions): WorkflowGateway & { 
 
 /** The error that a workflow meant; a failure to reach Temporal becomes `NOT_READY`. */
 export function fromTemporal(error: unknown, address: string): ErrataError {
-  if (error instanceof WorkflowUpdateFailedError) return fromUpdateFailure(error);
+  if (error instanceof WorkflowUpdateFailedError || error instanceof WorkflowFailedError)
+    return fromUpdateFailure(error);
   const timedOut = error instanceof WorkflowUpdateRPCTimeoutOrCancelledError;
   if (isGrpcCancelledError(error) || (timedOut && isGrpcCancelledError(error.cause)))
     return new ErrataError('CANCELLED', 'The request was given up; what it asked for may still happen', {
@@ -112,7 +139,7 @@ export function fromTemporal(error: unknown, address: string): ErrataError {
   return toErrataError(error);
 }
 
-function fromUpdateFailure(error: WorkflowUpdateFailedError): ErrataError {
+function fromUpdateFailure(error: WorkflowUpdateFailedError | WorkflowFailedError): ErrataError {
   for (let cause: unknown = error.cause; cause instanceof Error; cause = cause.cause)
     if (cause instanceof ApplicationFailure && cause.type && isErrorCode(cause.type))
       return new ErrataError(cause.type, cause.message, { cause: error });

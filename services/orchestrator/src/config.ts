@@ -1,3 +1,4 @@
+import { defaultRetentionDays } from '@errata/contracts';
 import { z } from 'zod';
 
 const address = z.string().regex(/^[^\s:]+:\d+$/, 'must be host:port');
@@ -26,6 +27,12 @@ const schema = z.object({
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   /** How often streams whose wake-up was lost are looked for, in milliseconds. */
   SWEEP_INTERVAL_MS: z.coerce.number().int().min(100).default(15_000),
+  /** Estimated seconds of replay since the last snapshot at which the next is taken; 0 for none but those asked for. */
+  SNAPSHOT_AFTER_SECONDS: z.coerce.number().min(0).default(0.5),
+  /** Days that what no head, checkpoint or branch reaches is kept. */
+  RETENTION_DAYS: z.coerce.number().min(0).default(defaultRetentionDays),
+  /** How often what is older is collected, in milliseconds. */
+  COLLECT_INTERVAL_MS: z.coerce.number().int().min(1000).default(3_600_000),
 });
 
 export type Config = z.infer<typeof schema>;

@@ -5,9 +5,11 @@ import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { createActivities } from './activities/index.js';
 import { workflowSource } from './bundle.js';
+import { startCollections } from './collections.js';
 import { readConfig } from './config.js';
 import { covarianceRuns } from './covariance-runs.js';
 import { createMetrics } from './metrics.js';
+import { snapshotPolicy } from './snapshot-policy.js';
 import { exportStreamMetrics } from './stream-metrics.js';
 import { startSweeps, taskQueue } from './sweep.js';
 import { temporalMetrics } from './temporal-metrics.js';
@@ -43,13 +45,14 @@ const fleet = watchFleet({
   },
 });
 
+const snapshots = snapshotPolicy(store, client, logger, config.SNAPSHOT_AFTER_SECONDS);
 const worker = await Worker.create({
   connection: nativeConnection,
   namespace: config.TEMPORAL_NAMESPACE,
   taskQueue,
   ...workflowSource(),
   activities: {
-    ...createActivities({ store, runtime, fleet, covariances: covarianceRuns(client), logger, metrics }),
+    ...createActivities({ store, runtime, fleet, covariances: covarianceRuns(client), snapshots, logger, metrics }),
   },
   maxConcurrentActivityTaskExecutions: 32,
   shutdownGraceTime: '5 seconds',
@@ -59,10 +62,15 @@ const metricsServer = await serveMetrics(config.METRICS_LISTEN, registry, {
   healthy: () => worker.getState() === 'INITIALIZED' || worker.getState() === 'RUNNING',
 });
 const sweeps = startSweeps(store, client, logger, config.SWEEP_INTERVAL_MS);
+const collections = startCollections(store, logger, {
+  keepDays: config.RETENTION_DAYS,
+  intervalMs: config.COLLECT_INTERVAL_MS,
+});
 const running = worker.run();
 
 onShutdown(logger, async () => {
   sweeps.stop();
+  collections.stop();
   worker.shutdown();
   await running;
   await metricsServer.close();

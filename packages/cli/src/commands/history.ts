@@ -1,3 +1,4 @@
+import type { Damage, RepairReport, TakeSnapshotResponse } from '@errata/contracts';
 import type { Command } from 'commander';
 import { type ContextOf, findStream, streamOption } from '../context.js';
 import { UsageError } from '../failure.js';
@@ -11,8 +12,9 @@ export function addHistory(program: Command, contextOf: ContextOf): void {
     .description('name the present position of the log; without a name, list the names')
     .argument('[name]', 'lower-case letters, digits, . _ -')
     .option(...streamOption)
-    .addHelpText('after', '\nExample:\n  errata checkpoint before-release')
-    .action(async (name: string | undefined, options: { stream?: string }, command: Command) => {
+    .option('--snapshot', 'also keep the weights of the position, so that going back there is fast', false)
+    .addHelpText('after', '\nExamples:\n  errata checkpoint before-release\n  errata checkpoint release-7 --snapshot')
+    .action(async (name: string | undefined, options: { stream?: string; snapshot: boolean }, command: Command) => {
       const context = contextOf(command);
       const client = await context.client();
       const stream = await findStream(context, client, options.stream);
@@ -22,10 +24,12 @@ export function addHistory(program: Command, contextOf: ContextOf): void {
         return;
       }
       const checkpoint = await client.createCheckpoint(stream.id, name, context);
-      context.result(
-        checkpoint,
-        () =>
+      const snapshot = options.snapshot ? await client.takeSnapshot(stream.id, { checkpoint: name }, context) : null;
+      context.result({ ...checkpoint, ...(options.snapshot && { snapshot }) }, () =>
+        [
           `${name} is position ${checkpoint.seq}, log ${checkpoint.hash.slice(0, 16)}. Back to it with: errata rollback ${name}`,
+          ...(options.snapshot ? [snapshotText(snapshot)] : []),
+        ].join('\n'),
       );
     });
 
@@ -60,15 +64,18 @@ export function addHistory(program: Command, contextOf: ContextOf): void {
     .description('recompute the hash chain of the log; with --deep also the weights, in fp64')
     .option(...streamOption)
     .option('--deep', 'recompute each layer from the recorded keys and values', false)
-    .addHelpText('after', '\nExample:\n  errata verify --deep')
-    .action(async (options: { stream?: string; deep: boolean }, command: Command) => {
+    .option('--repair', 'first put back what is damaged, as far as the log can give it', false)
+    .addHelpText('after', '\nExamples:\n  errata verify --deep\n  errata verify --repair')
+    .action(async (options: { stream?: string; deep: boolean; repair: boolean }, command: Command) => {
       const context = contextOf(command);
       const client = await context.client();
       const stream = await findStream(context, client, options.stream);
-      const found = await client.verify(stream.id, { signal: context.signal, deep: options.deep });
+      const { deep, repair } = options;
+      const found = await client.verify(stream.id, { signal: context.signal, deep, repair });
       if (!found.ok) process.exitCode = 1;
       context.result(found, () =>
         [
+          ...repairLines(found.repair ?? null),
           found.ok
             ? `The log is intact: ${found.entries} entries up to position ${found.seq}, hash ${found.hash}.`
             : `The log is NOT intact at position ${found.seq}:\n${found.problems.map((problem) => `  ${problem}`).join('\n')}`,
@@ -89,4 +96,22 @@ export function addHistory(program: Command, contextOf: ContextOf): void {
         ].join('\n'),
       );
     });
+}
+
+function snapshotText(snapshot: TakeSnapshotResponse['snapshot']): string {
+  if (snapshot === null) return 'No snapshot: the log up to there is short, and read as fast.';
+  return `${snapshot.created ? 'Kept' : 'There is'} a snapshot of position ${snapshot.seq}, ${snapshot.bytes} bytes.`;
+}
+
+function repairLines(report: RepairReport | null): string[] {
+  if (report === null) return [];
+  const place = ({ seq, layer, tensor }: Damage) =>
+    `${tensor}${layer === null ? '' : ` of layer ${layer}`} at position ${seq}`;
+  return [
+    ...report.repaired.map((damage) => `repaired: ${place(damage)}`),
+    ...report.lost.map((damage) => `beyond repair: ${place(damage)}: ${damage.detail}`),
+    ...(report.lastGood === null
+      ? []
+      : [`The last good position is ${report.lastGood}: errata rollback ${report.lastGood}`]),
+  ];
 }

@@ -8,6 +8,7 @@ import { controlRoutes } from './control.js';
 import { corpusRoutes } from './corpora.js';
 import { editRoutes } from './edits.js';
 import { questionRoutes } from './questions.js';
+import { retentionRoutes } from './retention.js';
 import { revocationRoutes } from './revocations.js';
 import { streamRoutes } from './streams.js';
 import { systemRoutes } from './system.js';
@@ -24,6 +25,7 @@ export function routeTable(deps: GatewayDeps): readonly Route[] {
     ...controlRoutes(deps),
     ...branchRoutes(deps),
     ...compareRoutes(deps),
+    ...retentionRoutes(deps),
     ...completionRoutes(deps),
     ...questionRoutes(deps),
     ...verifyRoutes(deps, metrics),

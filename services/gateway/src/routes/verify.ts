@@ -24,7 +24,7 @@ export function verifyRoutes(deps: GatewayDeps, metrics: Pick<GatewayMetrics, 'l
       tag: 'Log',
       summary: 'Recompute the hash chain of the log up to the head',
       description:
-        'With `deep`, each layer is also recomputed in fp64 from the recorded keys and values, and the sha256 of its weight change (fp32, column-major) is given.',
+        'Targets, snapshots and covariances are held against their hashes too; `damage` names what does not match. With `repair`, what the log can give itself is put back first. With `deep`, each layer is also recomputed in fp64 from the recorded keys and values, and the sha256 of its weight change (fp32, column-major) is given.',
       status: 200,
       errors: ['UNKNOWN_STREAM', 'NOT_READY', 'DEADLINE_EXCEEDED'],
       curl: `-H 'content-type: application/json' -d '{"deep": true}'`,
@@ -32,11 +32,16 @@ export function verifyRoutes(deps: GatewayDeps, metrics: Pick<GatewayMetrics, 'l
       reply: verifyLogResponseSchema,
       handler: async ({ params, body, signal }) => {
         const stream = await deps.store.getStream(params.stream);
+        const repair = body.repair ? await deps.workflows.repair(stream.id, signal) : null;
         const seq = stream.head;
-        const { hash, entries, problems } = await deps.store.verifyLog(stream.id, seq);
+        const { hash, entries, problems, damage: ofEntries } = await deps.store.verifyLog(stream.id, seq);
+        const stored = await deps.store.verifyStored(stream.id, seq);
+        for (const { seq: at, layer, tensor, detail } of stored)
+          problems.push(`${tensor}${layer === null ? '' : ` of layer ${layer}`} at position ${at}: ${detail}`);
+        const damage = [...ofEntries, ...stored].map(({ id: _, ...rest }) => rest);
         metrics.logsVerified.inc({ outcome: problems.length === 0 ? 'ok' : 'broken' });
         const deep = body.deep ? await verifyDeep(deps, stream, signal) : null;
-        return { json: { seq, hash, entries, ok: problems.length === 0, problems, deep } };
+        return { json: { seq, hash, entries, ok: problems.length === 0, problems, damage, repair, deep } };
       },
     }),
   ];

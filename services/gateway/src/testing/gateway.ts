@@ -75,6 +75,14 @@ export class RecordingWorkflows implements WorkflowGateway {
   async evaluate(streamId: string, evaluationId: string): Promise<void> {
     this.record('evaluate', streamId, evaluationId);
   }
+  async takeSnapshot(streamId: string, seq: number) {
+    this.record('takeSnapshot', streamId, seq);
+    return null;
+  }
+  async repair(streamId: string) {
+    this.record('repair', streamId);
+    return { repaired: [], lost: [], lastGood: null };
+  }
   async ping(): Promise<void> {
     this.record('ping');
   }

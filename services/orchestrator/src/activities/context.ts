@@ -4,6 +4,7 @@ import type { Store } from '@errata/store';
 import type { Logger } from '@errata/telemetry';
 import type { CovarianceRuns } from '../covariance-runs.js';
 import type { ActivityMetrics } from '../metrics.js';
+import type { SnapshotPolicy } from '../snapshot-policy.js';
 
 /** What the activities work with. */
 export interface Dependencies {
@@ -11,6 +12,8 @@ export interface Dependencies {
   readonly runtime: ModelRuntime;
   readonly fleet: Fleet<ShardWorker>;
   readonly covariances: CovarianceRuns;
+  /** Asked after every commit; no snapshots by themselves when left out. */
+  readonly snapshots?: SnapshotPolicy;
   readonly logger: Logger;
   readonly metrics: ActivityMetrics;
 }

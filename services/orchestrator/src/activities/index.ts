@@ -1,7 +1,15 @@
 import { type Checkpoint, type HeadChange, headChange, type Stream, toErrataError } from '@errata/contracts';
 import type { ClaimedBatch } from '@errata/store';
 import { spanned } from '@errata/telemetry';
-import type { BatchPlan, CovarianceActivities, CovarianceArgs, StreamActivities } from '@errata/workflows';
+import type {
+  BatchPlan,
+  CovarianceActivities,
+  CovarianceArgs,
+  RepairActivities,
+  SnapshotActivities,
+  SnapshotArgs,
+  StreamActivities,
+} from '@errata/workflows';
 import { observeBatch } from '../metrics.js';
 import type { Dependencies } from './context.js';
 import { addCovarianceSlice, finishCovariances, planCovariance, requestCovariances } from './covariance.js';
@@ -9,15 +17,19 @@ import { guard } from './guard.js';
 import { applyLayer, revokeLayer } from './layers.js';
 import { evaluate, measureDrift, verifyBatch } from './measure.js';
 import { prepareStream } from './prepare.js';
+import { repairLog } from './repair.js';
 import { resolveTargets } from './resolve.js';
 import { finishRevocation } from './revocations.js';
+import { takeSnapshot } from './snapshot.js';
 import { spanOf } from './trace.js';
 
 /** The activities of the workflows, bound to their dependencies: each guarded and timed. */
-export function createActivities(dependencies: Dependencies): StreamActivities & CovarianceActivities {
+export function createActivities(
+  dependencies: Dependencies,
+): StreamActivities & CovarianceActivities & SnapshotActivities & RepairActivities {
   const { store, logger, metrics } = dependencies;
   const activity = <Args, Result>(
-    name: keyof StreamActivities | keyof CovarianceActivities,
+    name: keyof (StreamActivities & CovarianceActivities & SnapshotActivities & RepairActivities),
     work: (args: Args, signal: AbortSignal) => Promise<Result>,
   ) =>
     guard<Args, Result>(logger, name, (args, signal) =>
@@ -104,12 +116,17 @@ export function createActivities(dependencies: Dependencies): StreamActivities &
         const total = (Date.now() - Date.parse(batch.createdAt)) / 1000;
         const change = await store.commitBatch(streamId, seq, { ...seconds, total });
         observeBatch(metrics, batch, { ...seconds, total });
+        await dependencies.snapshots?.consider(streamId, change.head);
         return headChange(
           change.head,
           change.hash,
           batch.edits.map((edit) => edit.id),
         );
       },
+    ),
+    takeSnapshot: activity('takeSnapshot', (args: SnapshotArgs, signal) => takeSnapshot(dependencies, args, signal)),
+    repairLog: activity('repairLog', ({ streamId }: { streamId: string }, signal) =>
+      repairLog(dependencies, streamId, signal),
     ),
     verifyBatch: activity('verifyBatch', ({ streamId, seq }: BatchArgs, signal) =>
       verifyBatch(dependencies, streamId, seq, signal),

@@ -1,6 +1,6 @@
-import { ErrataError } from '@errata/contracts';
+import { ErrataError, type Stream } from '@errata/contracts';
 import { type DenseMatrix, decodeTensor, type LayerUpdate } from '@errata/rpc';
-import type { Matrix } from '@errata/store';
+import type { ClaimedBatch, LogEntry, Matrix } from '@errata/store';
 import {
   acquireShard,
   configJson,
@@ -13,6 +13,12 @@ import {
 import { editText, parentState } from './resolve.js';
 import { weightsOf } from './weights.js';
 
+/** An entry of the log as it was computed, and the epoch to write it under. */
+export interface ComputedEntry {
+  readonly entry: LogEntry;
+  readonly epoch: number;
+}
+
 /** Writes one layer of a batch: keys and residual from the model, factors from the shard, the entry into the log. */
 export async function applyLayer(
   dependencies: Dependencies,
@@ -21,16 +27,34 @@ export async function applyLayer(
   layer: number,
   signal: AbortSignal,
 ): Promise<{ keysSeconds: number; updateSeconds: number }> {
-  const { store, runtime, fleet, metrics } = dependencies;
+  const { store, metrics } = dependencies;
   const staged = await store.stagedLayers(streamId, seq);
   if (staged.includes(layer)) return { keysSeconds: 0, updateSeconds: 0 };
   const stream = await store.getStream(streamId);
-  const index = layerIndex(stream, layer);
   const batch = await store.getClaimedBatch(streamId, seq);
-  const targets = await store.readTargets(streamId, seq);
+  const { entry, epoch, keysSeconds, startedUpdate } = await computeApply(dependencies, stream, batch, layer, signal);
+  await store.stageEntry(entry, epoch);
+  const updateSeconds = secondsSince(startedUpdate);
+  metrics.layerSeconds.observe({ step: 'keys' }, keysSeconds);
+  metrics.layerSeconds.observe({ step: 'update' }, updateSeconds);
+  return { keysSeconds, updateSeconds };
+}
+
+/** What an apply batch does to one layer; the log stays as it is. */
+export async function computeApply(
+  dependencies: Dependencies,
+  stream: Stream,
+  batch: ClaimedBatch,
+  layer: number,
+  signal: AbortSignal,
+): Promise<ComputedEntry & { keysSeconds: number; startedUpdate: number }> {
+  const { store, runtime, fleet } = dependencies;
+  const { seq } = batch;
+  const index = layerIndex(stream, layer);
+  const targets = await store.readTargets(stream.id, seq);
   if (!targets) throw new ErrataError('INTERNAL', `batch ${seq} has no targets yet`);
 
-  let start = performance.now();
+  const start = performance.now();
   const response = await runtime.computeKeys(
     {
       state: parentState(stream, batch, stream.config.layers.slice(0, index)),
@@ -44,18 +68,15 @@ export async function applyLayer(
   const residual = spread(targets, decodeTensor(response.hidden, 'hidden'), stream.config.layers.length - index);
   const keysSeconds = secondsSince(start);
 
-  start = performance.now();
+  const startedUpdate = performance.now();
   const { placement, epoch } = await acquireShard(dependencies, stream, layer);
   const state = parentState(stream, batch);
   const weights = weightsOf(stream, seq, batch.edits);
   const update = await fleet.watch(placement, ({ owner, peers }) =>
     owner.apply({ state, layer, epoch, keys, residual, weights, peers }, { timeoutMs: shardTimeoutMs, signal }),
   );
-  await store.stageEntry({ streamId, seq, layer, sign: 1, configHash: stream.configHash, ...recorded(update) }, epoch);
-  const updateSeconds = secondsSince(start);
-  metrics.layerSeconds.observe({ step: 'keys' }, keysSeconds);
-  metrics.layerSeconds.observe({ step: 'update' }, updateSeconds);
-  return { keysSeconds, updateSeconds };
+  const place = { streamId: stream.id, seq, layer, sign: 1 as const, configHash: stream.configHash };
+  return { entry: { ...place, ...recorded(update) }, epoch, keysSeconds, startedUpdate };
 }
 
 /** Takes the columns of a revoke batch out of one layer. */
@@ -66,18 +87,31 @@ export async function revokeLayer(
   layer: number,
   signal: AbortSignal,
 ): Promise<{ updateSeconds: number }> {
-  const { store, fleet } = dependencies;
+  const { store } = dependencies;
   if ((await store.stagedLayers(streamId, seq)).includes(layer)) return { updateSeconds: 0 };
   const start = performance.now();
   const stream = await store.getStream(streamId);
   const batch = await store.getClaimedBatch(streamId, seq);
+  const { entry, epoch } = await computeRevoke(dependencies, stream, batch, layer, signal);
+  await store.stageEntry(entry, epoch);
+  return { updateSeconds: secondsSince(start) };
+}
+
+/** What a revoke batch does to one layer; the log stays as it is. */
+export async function computeRevoke(
+  dependencies: Dependencies,
+  stream: Stream,
+  batch: ClaimedBatch,
+  layer: number,
+  signal: AbortSignal,
+): Promise<ComputedEntry> {
   const { placement, epoch } = await acquireShard(dependencies, stream, layer);
   const state = parentState(stream, batch);
-  const update = await fleet.watch(placement, ({ owner, peers }) =>
+  const update = await dependencies.fleet.watch(placement, ({ owner, peers }) =>
     owner.revoke({ state, layer, epoch, columns: batch.columns, peers }, { timeoutMs: shardTimeoutMs, signal }),
   );
-  await store.stageEntry({ streamId, seq, layer, sign: -1, configHash: stream.configHash, ...recorded(update) }, epoch);
-  return { updateSeconds: secondsSince(start) };
+  const place = { streamId: stream.id, seq: batch.seq, layer, sign: -1 as const, configHash: stream.configHash };
+  return { entry: { ...place, ...recorded(update) }, epoch };
 }
 
 /** (z − z_cur) / layers left: the share of the residual that one layer takes (docs/architecture.md, section 2). */

@@ -2459,6 +2459,7 @@ export const TargetsScalarFieldEnum = {
   rows: 'rows',
   columns: 'columns',
   data: 'data',
+  sha256: 'sha256',
   resolvedAt: 'resolvedAt'
 } as const
 

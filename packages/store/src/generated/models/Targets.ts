@@ -44,6 +44,7 @@ export type TargetsMinAggregateOutputType = {
   rows: number | null
   columns: number | null
   data: runtime.Bytes | null
+  sha256: string | null
   resolvedAt: Date | null
 }
 
@@ -53,6 +54,7 @@ export type TargetsMaxAggregateOutputType = {
   rows: number | null
   columns: number | null
   data: runtime.Bytes | null
+  sha256: string | null
   resolvedAt: Date | null
 }
 
@@ -62,6 +64,7 @@ export type TargetsCountAggregateOutputType = {
   rows: number
   columns: number
   data: number
+  sha256: number
   resolvedAt: number
   _all: number
 }
@@ -85,6 +88,7 @@ export type TargetsMinAggregateInputType = {
   rows?: true
   columns?: true
   data?: true
+  sha256?: true
   resolvedAt?: true
 }
 
@@ -94,6 +98,7 @@ export type TargetsMaxAggregateInputType = {
   rows?: true
   columns?: true
   data?: true
+  sha256?: true
   resolvedAt?: true
 }
 
@@ -103,6 +108,7 @@ export type TargetsCountAggregateInputType = {
   rows?: true
   columns?: true
   data?: true
+  sha256?: true
   resolvedAt?: true
   _all?: true
 }
@@ -199,6 +205,7 @@ export type TargetsGroupByOutputType = {
   rows: number
   columns: number
   data: runtime.Bytes
+  sha256: string
   resolvedAt: Date | null
   _count: TargetsCountAggregateOutputType | null
   _avg: TargetsAvgAggregateOutputType | null
@@ -231,6 +238,7 @@ export type TargetsWhereInput = {
   rows?: Prisma.IntFilter<"Targets"> | number
   columns?: Prisma.IntFilter<"Targets"> | number
   data?: Prisma.BytesFilter<"Targets"> | runtime.Bytes
+  sha256?: Prisma.StringFilter<"Targets"> | string
   resolvedAt?: Prisma.DateTimeNullableFilter<"Targets"> | Date | string | null
   batch?: Prisma.XOR<Prisma.BatchScalarRelationFilter, Prisma.BatchWhereInput>
 }
@@ -241,6 +249,7 @@ export type TargetsOrderByWithRelationInput = {
   rows?: Prisma.SortOrder
   columns?: Prisma.SortOrder
   data?: Prisma.SortOrder
+  sha256?: Prisma.SortOrder
   resolvedAt?: Prisma.SortOrderInput | Prisma.SortOrder
   batch?: Prisma.BatchOrderByWithRelationInput
 }
@@ -255,6 +264,7 @@ export type TargetsWhereUniqueInput = Prisma.AtLeast<{
   rows?: Prisma.IntFilter<"Targets"> | number
   columns?: Prisma.IntFilter<"Targets"> | number
   data?: Prisma.BytesFilter<"Targets"> | runtime.Bytes
+  sha256?: Prisma.StringFilter<"Targets"> | string
   resolvedAt?: Prisma.DateTimeNullableFilter<"Targets"> | Date | string | null
   batch?: Prisma.XOR<Prisma.BatchScalarRelationFilter, Prisma.BatchWhereInput>
 }, "streamId_seq">
@@ -265,6 +275,7 @@ export type TargetsOrderByWithAggregationInput = {
   rows?: Prisma.SortOrder
   columns?: Prisma.SortOrder
   data?: Prisma.SortOrder
+  sha256?: Prisma.SortOrder
   resolvedAt?: Prisma.SortOrderInput | Prisma.SortOrder
   _count?: Prisma.TargetsCountOrderByAggregateInput
   _avg?: Prisma.TargetsAvgOrderByAggregateInput
@@ -282,6 +293,7 @@ export type TargetsScalarWhereWithAggregatesInput = {
   rows?: Prisma.IntWithAggregatesFilter<"Targets"> | number
   columns?: Prisma.IntWithAggregatesFilter<"Targets"> | number
   data?: Prisma.BytesWithAggregatesFilter<"Targets"> | runtime.Bytes
+  sha256?: Prisma.StringWithAggregatesFilter<"Targets"> | string
   resolvedAt?: Prisma.DateTimeNullableWithAggregatesFilter<"Targets"> | Date | string | null
 }
 
@@ -289,6 +301,7 @@ export type TargetsCreateInput = {
   rows: number
   columns: number
   data: runtime.Bytes
+  sha256: string
   resolvedAt?: Date | string | null
   batch: Prisma.BatchCreateNestedOneWithoutTargetsInput
 }
@@ -299,6 +312,7 @@ export type TargetsUncheckedCreateInput = {
   rows: number
   columns: number
   data: runtime.Bytes
+  sha256: string
   resolvedAt?: Date | string | null
 }
 
@@ -306,6 +320,7 @@ export type TargetsUpdateInput = {
   rows?: Prisma.IntFieldUpdateOperationsInput | number
   columns?: Prisma.IntFieldUpdateOperationsInput | number
   data?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  sha256?: Prisma.StringFieldUpdateOperationsInput | string
   resolvedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   batch?: Prisma.BatchUpdateOneRequiredWithoutTargetsNestedInput
 }
@@ -316,6 +331,7 @@ export type TargetsUncheckedUpdateInput = {
   rows?: Prisma.IntFieldUpdateOperationsInput | number
   columns?: Prisma.IntFieldUpdateOperationsInput | number
   data?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  sha256?: Prisma.StringFieldUpdateOperationsInput | string
   resolvedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
 
@@ -325,6 +341,7 @@ export type TargetsCreateManyInput = {
   rows: number
   columns: number
   data: runtime.Bytes
+  sha256: string
   resolvedAt?: Date | string | null
 }
 
@@ -332,6 +349,7 @@ export type TargetsUpdateManyMutationInput = {
   rows?: Prisma.IntFieldUpdateOperationsInput | number
   columns?: Prisma.IntFieldUpdateOperationsInput | number
   data?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  sha256?: Prisma.StringFieldUpdateOperationsInput | string
   resolvedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
 
@@ -341,6 +359,7 @@ export type TargetsUncheckedUpdateManyInput = {
   rows?: Prisma.IntFieldUpdateOperationsInput | number
   columns?: Prisma.IntFieldUpdateOperationsInput | number
   data?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  sha256?: Prisma.StringFieldUpdateOperationsInput | string
   resolvedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
 
@@ -360,6 +379,7 @@ export type TargetsCountOrderByAggregateInput = {
   rows?: Prisma.SortOrder
   columns?: Prisma.SortOrder
   data?: Prisma.SortOrder
+  sha256?: Prisma.SortOrder
   resolvedAt?: Prisma.SortOrder
 }
 
@@ -375,6 +395,7 @@ export type TargetsMaxOrderByAggregateInput = {
   rows?: Prisma.SortOrder
   columns?: Prisma.SortOrder
   data?: Prisma.SortOrder
+  sha256?: Prisma.SortOrder
   resolvedAt?: Prisma.SortOrder
 }
 
@@ -384,6 +405,7 @@ export type TargetsMinOrderByAggregateInput = {
   rows?: Prisma.SortOrder
   columns?: Prisma.SortOrder
   data?: Prisma.SortOrder
+  sha256?: Prisma.SortOrder
   resolvedAt?: Prisma.SortOrder
 }
 
@@ -433,6 +455,7 @@ export type TargetsCreateWithoutBatchInput = {
   rows: number
   columns: number
   data: runtime.Bytes
+  sha256: string
   resolvedAt?: Date | string | null
 }
 
@@ -440,6 +463,7 @@ export type TargetsUncheckedCreateWithoutBatchInput = {
   rows: number
   columns: number
   data: runtime.Bytes
+  sha256: string
   resolvedAt?: Date | string | null
 }
 
@@ -463,6 +487,7 @@ export type TargetsUpdateWithoutBatchInput = {
   rows?: Prisma.IntFieldUpdateOperationsInput | number
   columns?: Prisma.IntFieldUpdateOperationsInput | number
   data?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  sha256?: Prisma.StringFieldUpdateOperationsInput | string
   resolvedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
 
@@ -470,6 +495,7 @@ export type TargetsUncheckedUpdateWithoutBatchInput = {
   rows?: Prisma.IntFieldUpdateOperationsInput | number
   columns?: Prisma.IntFieldUpdateOperationsInput | number
   data?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  sha256?: Prisma.StringFieldUpdateOperationsInput | string
   resolvedAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
 }
 
@@ -481,6 +507,7 @@ export type TargetsSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs 
   rows?: boolean
   columns?: boolean
   data?: boolean
+  sha256?: boolean
   resolvedAt?: boolean
   batch?: boolean | Prisma.BatchDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["targets"]>
@@ -491,6 +518,7 @@ export type TargetsSelectCreateManyAndReturn<ExtArgs extends runtime.Types.Exten
   rows?: boolean
   columns?: boolean
   data?: boolean
+  sha256?: boolean
   resolvedAt?: boolean
   batch?: boolean | Prisma.BatchDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["targets"]>
@@ -501,6 +529,7 @@ export type TargetsSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Exten
   rows?: boolean
   columns?: boolean
   data?: boolean
+  sha256?: boolean
   resolvedAt?: boolean
   batch?: boolean | Prisma.BatchDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["targets"]>
@@ -511,10 +540,11 @@ export type TargetsSelectScalar = {
   rows?: boolean
   columns?: boolean
   data?: boolean
+  sha256?: boolean
   resolvedAt?: boolean
 }
 
-export type TargetsOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"streamId" | "seq" | "rows" | "columns" | "data" | "resolvedAt", ExtArgs["result"]["targets"]>
+export type TargetsOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"streamId" | "seq" | "rows" | "columns" | "data" | "sha256" | "resolvedAt", ExtArgs["result"]["targets"]>
 export type TargetsInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   batch?: boolean | Prisma.BatchDefaultArgs<ExtArgs>
 }
@@ -536,6 +566,7 @@ export type $TargetsPayload<ExtArgs extends runtime.Types.Extensions.InternalArg
     rows: number
     columns: number
     data: runtime.Bytes
+    sha256: string
     resolvedAt: Date | null
   }, ExtArgs["result"]["targets"]>
   composites: {}
@@ -966,6 +997,7 @@ export interface TargetsFieldRefs {
   readonly rows: Prisma.FieldRef<"Targets", 'Int'>
   readonly columns: Prisma.FieldRef<"Targets", 'Int'>
   readonly data: Prisma.FieldRef<"Targets", 'Bytes'>
+  readonly sha256: Prisma.FieldRef<"Targets", 'String'>
   readonly resolvedAt: Prisma.FieldRef<"Targets", 'DateTime'>
 }
     
