@@ -21,7 +21,11 @@ const driftGauges: readonly (readonly [field: keyof LayerDrift, name: string, he
   ['rank', 'errata_drift_rank', 'Columns recorded'],
   ['conditionEstimate', 'errata_drift_condition_estimate', 'Estimated condition number of the inverse covariance'],
   ['information', 'errata_drift_information_nats', 'log det C0 - log det C: key space spent'],
-  ['lambdaMinT', 'errata_drift_revocation_eigenvalue', "Least eigenvalue of I - K'CK of the newest batch"],
+  [
+    'lambdaMinT',
+    'errata_drift_revocation_eigenvalue',
+    'Least eigenvalue of I - K^T C K of the newest revocation; 1 where there is none',
+  ],
 ];
 
 const evaluationGauges: readonly (readonly [field: keyof EvaluationFigures, name: string, help: string])[] = [

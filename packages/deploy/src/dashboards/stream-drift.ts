@@ -75,8 +75,8 @@ export const streamDrift: DashboardSpec = {
         ),
         perLayer('Condition number', 'Is arithmetic still safe?', 'short', 'errata_drift_condition_estimate'),
         perLayer(
-          'Revocability of the newest batch',
-          'Can it be taken out without an inversion (least eigenvalue above 0.001)?',
+          'Conditioning of the newest revocation',
+          'Was it exact without an inversion (least eigenvalue above 0.001)?',
           'short',
           'errata_drift_revocation_eigenvalue',
         ),
