@@ -1,5 +1,4 @@
 import {
-  ActivityFailure,
   ApplicationFailure,
   CancellationScope,
   getExternalWorkflowHandle,
@@ -10,6 +9,7 @@ import {
 import type { CovarianceArgs } from './activities.js';
 import { CovarianceRun } from './covariance-run.js';
 import { covarianceQuery, covarianceSettledSignal, joinSignal } from './definitions.js';
+import { failureOf } from './failure.js';
 import { compute } from './proxies.js';
 import type { Failure } from './stream-state.js';
 
@@ -30,7 +30,7 @@ export async function covariance(args: CovarianceArgs): Promise<void> {
       await tell(run.takeSatisfied(), null);
     }
   } catch (error) {
-    const failure = asFailure(error);
+    const failure = failureOf(error, 'the covariance was cancelled; resume the stream to go on with it');
     await CancellationScope.nonCancellable(async () => {
       while (run.streams.length > 0) await tell(run.takeAll(), failure);
     });
@@ -59,12 +59,4 @@ async function tell(streamIds: readonly string[], failure: Failure | null): Prom
       log.warn('a stream that waited for the covariance is gone', { streamId, error: String(error) });
     }
   }
-}
-
-function asFailure(error: unknown): Failure {
-  if (isCancellation(error))
-    return { code: 'CANCELLED', message: 'the covariance was cancelled; resume the stream to go on with it' };
-  const cause = error instanceof ActivityFailure ? error.cause : error;
-  const code = cause instanceof ApplicationFailure && cause.type ? cause.type : 'INTERNAL';
-  return { code, message: cause instanceof Error ? cause.message : String(cause) };
 }

@@ -14,6 +14,8 @@ const nextSteps: Partial<Record<ErrorCode, string>> = {
   UNKNOWN_MODEL: 'errata doctor         shows whether a model runtime is up',
   UNKNOWN_CORPUS: 'errata corpora        lists the uploaded texts',
   CORPUS_IN_USE: 'errata corpora        shows how many streams name each text',
+  UNKNOWN_EXPORT: 'errata exports        lists the exports of a stream',
+  EXPORT_EXISTS: 'errata exports        lists the exports with their folders',
   EDIT_NOT_REVOCABLE: 'errata edits          shows the state of each edit',
   LOG_CORRUPT: 'errata verify --repair puts back what the log can give itself, and names what it cannot',
 };

@@ -12,18 +12,23 @@ import {
   editHistorySchema,
   editSchema,
   evaluationSchema,
+  exportSchema,
   headChangeSchema,
+  listAliasesResponseSchema,
   listBatchesResponseSchema,
   listBranchesResponseSchema,
   listCheckpointsResponseSchema,
   listCorporaResponseSchema,
   listEditsResponseSchema,
   listEventsResponseSchema,
+  listExportsResponseSchema,
   listModelsResponseSchema,
+  listPublicationsResponseSchema,
   listRevocationsResponseSchema,
   listSnapshotsResponseSchema,
   listStreamsResponseSchema,
   mergeResponseSchema,
+  publicationSchema,
   revocationPreviewSchema,
   revocationSchema,
   streamSchema,
@@ -34,6 +39,7 @@ import {
 import { type CallOptions, createTransport, type Schema } from './transport.js';
 import type { ErrataClient, KeyedOptions, RevokeDraft } from './types.js';
 import { waitForEdits, waitForEvaluation, waitForRevocation } from './wait.js';
+import { waitForExport, waitForPublication } from './wait-for-files.js';
 
 export interface ClientOptions {
   /** Address of the API, such as http://127.0.0.1:8080. */
@@ -185,6 +191,34 @@ export function createClient(options: ClientOptions): ErrataClient {
     getEvaluation: (stream, id, call) =>
       get(at(stream, `/evaluations/${encodeURIComponent(id)}`), evaluationSchema, call),
     evaluate: async (stream, call = {}) => waitForEvaluation(client, await client.startEvaluation(stream, call), call),
+    createExport: (stream, request, call) => post(at(stream, '/exports'), request, exportSchema, call),
+    listExports: async (stream, call) => (await get(at(stream, '/exports'), listExportsResponseSchema, call)).exports,
+    getExport: (stream, id, call) => get(at(stream, `/exports/${encodeURIComponent(id)}`), exportSchema, call),
+    deleteExport: (stream, id, call = {}) =>
+      transport.json(
+        {
+          method: 'DELETE',
+          path: at(stream, `/exports/${encodeURIComponent(id)}`),
+          repeatable: true,
+          signal: call.signal,
+        },
+        exportSchema,
+      ),
+    waitForExport: (...args) => waitForExport(client, ...args),
+    downloadExportFile: (stream, id, file, call = {}) =>
+      transport.bytes({
+        method: 'GET',
+        path: at(stream, `/exports/${encodeURIComponent(id)}/files/${encodeURIComponent(file)}`),
+        repeatable: true,
+        signal: call.signal,
+      }),
+    publish: (stream, request, call) => post(at(stream, '/publications'), request, publicationSchema, call),
+    listPublications: async (stream, call) =>
+      (await get(at(stream, '/publications'), listPublicationsResponseSchema, call)).publications,
+    getPublication: (stream, id, call) =>
+      get(at(stream, `/publications/${encodeURIComponent(id)}`), publicationSchema, call),
+    waitForPublication: (...args) => waitForPublication(client, ...args),
+    listAliases: async (call) => (await get('/v1/aliases', listAliasesResponseSchema, call)).aliases,
     complete: (stream, request, call) => postRepeatable(at(stream, '/completions'), request, completionSchema, call),
     streamCompletion: (stream, request, call) =>
       postStreamed(at(stream, '/completions'), request, completionSchema, call),

@@ -38,6 +38,8 @@ export interface Schema<T> {
 export interface Transport {
   json<T>(request: ApiRequest, schema: Schema<T>): Promise<T>;
   text(request: ApiRequest): Promise<string>;
+  /** The body as it comes. A failure is not tried again once it has begun. */
+  bytes(request: ApiRequest): AsyncGenerator<Uint8Array, void, undefined>;
   /** Server-sent events up to `[DONE]`. A failure is not tried again once the first has come. */
   events<T>(request: ApiRequest, schema: Schema<T>): AsyncGenerator<T, void, undefined>;
 }
@@ -102,6 +104,14 @@ export function createTransport(options: TransportOptions): Transport {
     },
     async text(request) {
       return (await textOf(request)).text;
+    },
+    async *bytes(request) {
+      const { result: response } = await send(request, async (response) => response);
+      try {
+        for await (const chunk of response.body ?? []) yield chunk;
+      } catch (error) {
+        throw request.signal?.aborted ? cancelled(request.signal) : unreachable(base, error);
+      }
     },
     async *events(request, schema) {
       const { result: response, url } = await send(request, async (response) => response);

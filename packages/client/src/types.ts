@@ -1,4 +1,5 @@
 import type {
+  AliasRecord,
   Batch,
   ChatCompletion,
   ChatCompletionChunk,
@@ -7,6 +8,8 @@ import type {
   Completion,
   Corpus,
   CreateBranchRequest,
+  CreateExportRequest,
+  CreatePublicationRequest,
   CreateStreamRequest,
   chatCompletionRequestSchema,
   completionRequestSchema,
@@ -17,6 +20,7 @@ import type {
   EditSelection,
   EditStatus,
   Evaluation,
+  Export,
   editInputSchema,
   HeadChange,
   ListEditsResponse,
@@ -24,6 +28,7 @@ import type {
   Model,
   mergeRequestSchema,
   PositionRequest,
+  Publication,
   Revocation,
   RevocationPreview,
   revokeRequestSchema,
@@ -164,6 +169,32 @@ export interface ErrataClient {
   getEvaluation(stream: string, evaluationId: string, options?: CallOptions): Promise<Evaluation>;
   /** Starts an evaluation and waits for its end. @throws INTERNAL with its detail when it failed */
   evaluate(stream: string, options?: WaitOptions): Promise<Evaluation>;
+  /** Starts the writing of an edited model as files. */
+  createExport(stream: string, request: CreateExportRequest, options?: CallOptions): Promise<Export>;
+  listExports(stream: string, options?: CallOptions): Promise<Export[]>;
+  getExport(stream: string, id: string, options?: CallOptions): Promise<Export>;
+  /** Cancels an export, or removes the files of a finished one. */
+  deleteExport(stream: string, id: string, options?: CallOptions): Promise<Export>;
+  /** Waits until an export is done. @throws EXPORT_UNSUPPORTED or INTERNAL with its detail when it failed, CANCELLED */
+  waitForExport(started: Export, options?: WaitOptions & { onProgress?: (now: Export) => void }): Promise<Export>;
+  /** A file of a finished export, as it comes. */
+  downloadExportFile(
+    stream: string,
+    id: string,
+    file: string,
+    options?: CallOptions,
+  ): AsyncGenerator<Uint8Array, void, undefined>;
+
+  /** Brings a position to a server as a LoRA adapter. */
+  publish(stream: string, request: CreatePublicationRequest, options?: CallOptions): Promise<Publication>;
+  listPublications(stream: string, options?: CallOptions): Promise<Publication[]>;
+  getPublication(stream: string, id: string, options?: CallOptions): Promise<Publication>;
+  /** Waits until a publication has ended, well or not. */
+  waitForPublication(
+    started: Publication,
+    options?: WaitOptions & { onProgress?: (now: Publication) => void },
+  ): Promise<Publication>;
+  listAliases(options?: CallOptions): Promise<AliasRecord[]>;
   /** Continues a text. Greedy unless a temperature is given. */
   complete(stream: string, request: CompletionRequest, options?: CallOptions): Promise<Completion>;
   /** The same as it grows. Leaving the loop ends the generation. */

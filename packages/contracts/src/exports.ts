@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { checkpointNameSchema } from './domain.js';
 
 /** What an export is written as. */
 export const exportFormats = ['peft', 'safetensors', 'gguf'] as const;
@@ -29,8 +30,12 @@ export const exportNameSchema = z
 
 const position = {
   seq: z.int().min(0).optional().describe('Position of the log; the head when left out'),
-  checkpoint: z.string().min(1).max(200).optional().describe('Checkpoint instead of a position'),
+  checkpoint: checkpointNameSchema.optional().describe('Checkpoint instead of a position'),
+  at: z.iso.datetime({ offset: true }).optional().describe('Where the head was at a time, instead of a position'),
 };
+const onePosition = (request: { seq?: unknown; checkpoint?: unknown; at?: unknown }): boolean =>
+  [request.seq, request.checkpoint, request.at].filter((given) => given !== undefined).length <= 1;
+const onePositionIssue = { path: ['seq'], message: 'give one of seq, checkpoint and at' };
 
 export const createExportRequestSchema = z
   .strictObject({
@@ -47,10 +52,7 @@ export const createExportRequestSchema = z
       .describe('peft: columns a layer may keep; beyond it the best approximation of this rank is written'),
     destination: exportNameSchema.optional().describe('Folder to write below EXPORT_DIR; the id when left out'),
   })
-  .refine((request) => request.seq === undefined || request.checkpoint === undefined, {
-    path: ['checkpoint'],
-    message: 'give seq or checkpoint, not both',
-  })
+  .refine(onePosition, onePositionIssue)
   .refine((request) => request.dtype === undefined || dtypesOfFormat[request.format].includes(request.dtype), {
     path: ['dtype'],
     message: 'the format cannot be stored so: peft and safetensors as fp32, fp16, bf16; gguf as fp32, fp16, q8_0',
@@ -117,3 +119,77 @@ export type Export = z.infer<typeof exportSchema>;
 export const listExportsResponseSchema = z
   .object({ exports: z.array(exportSchema) })
   .meta({ id: 'ListExportsResponse' });
+
+export const publicationStatuses = ['running', 'done', 'failed', 'cancelled'] as const;
+
+/** Names of adapters and aliases: what goes into a model id of an OpenAI-compatible server. */
+export const aliasSchema = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'must be lower-case letters, digits, ".", "_" and "-", at most 63');
+
+export const createPublicationRequestSchema = z
+  .strictObject({
+    target: aliasSchema.describe('Server to publish to, by its name in PUBLISH_TARGETS'),
+    alias: aliasSchema.describe('Name under which the newest verified adapter is found'),
+    ...position,
+    dtype: z.enum(['fp32', 'fp16', 'bf16']).default('fp32').describe('Number format of the adapter'),
+    maxRank: z.int().min(1).max(exportLimits.maxRank).default(exportLimits.defaultMaxRank),
+    samples: z.int().min(1).max(200).default(20).describe('Edits that the server is asked for before the alias moves'),
+    tolerance: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0)
+      .describe('By how much the share of right answers may be below that of the stream itself'),
+  })
+  .refine(onePosition, onePositionIssue)
+  .meta({ id: 'CreatePublicationRequest' });
+export type CreatePublicationRequest = (typeof createPublicationRequestSchema)['_input'];
+
+const publicationStepSchema = z.object({
+  step: z.enum(['export', 'load', 'verify', 'alias', 'unload', 'fallback']),
+  at: z.iso.datetime(),
+  detail: z.record(z.string(), z.json()),
+});
+export type PublicationStep = z.infer<typeof publicationStepSchema>;
+
+export const publicationSchema = z
+  .object({
+    id: z.string(),
+    streamId: z.string(),
+    target: z.string(),
+    alias: z.string(),
+    seq: z.int(),
+    logHash: z.string(),
+    exportId: z.string(),
+    loraName: z.string().describe('Model id of the adapter on the server'),
+    samples: z.int(),
+    tolerance: z.number(),
+    status: z.enum(publicationStatuses),
+    detail: z.string().nullable().describe('Why it failed'),
+    steps: z.array(publicationStepSchema),
+    createdAt: z.iso.datetime(),
+  })
+  .meta({ id: 'Publication' });
+export type Publication = z.infer<typeof publicationSchema>;
+export const listPublicationsResponseSchema = z
+  .object({ publications: z.array(publicationSchema) })
+  .meta({ id: 'ListPublicationsResponse' });
+
+/** Which adapter an alias means on a server; it moves by compare-and-swap of its version. */
+export const aliasRecordSchema = z
+  .object({
+    target: z.string(),
+    alias: z.string(),
+    streamId: z.string(),
+    seq: z.int(),
+    publicationId: z.string(),
+    loraName: z.string(),
+    version: z.int(),
+    updatedAt: z.iso.datetime(),
+  })
+  .meta({ id: 'Alias' });
+export type AliasRecord = z.infer<typeof aliasRecordSchema>;
+export const listAliasesResponseSchema = z
+  .object({ aliases: z.array(aliasRecordSchema) })
+  .meta({ id: 'ListAliasesResponse' });

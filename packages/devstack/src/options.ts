@@ -13,6 +13,8 @@ export interface StackOptions {
   readonly dataDir?: string;
   /** Default: `logs` in the data directory. */
   readonly logDir?: string;
+  /** Folder of exports. Default: EXPORT_DIR, or `exports` in the data directory. */
+  readonly exportDir?: string;
   /** A running Postgres instead of the embedded one. Default: DATABASE_URL. */
   readonly databaseUrl?: string;
   /** A running Temporal instead of the embedded one, host:port. Default: TEMPORAL_ADDRESS. */
@@ -63,6 +65,7 @@ export function resolveOptions(options: StackOptions, env: NodeJS.ProcessEnv = p
     tools,
     dataDir,
     logDir: path.resolve(options.logDir ?? path.join(dataDir, 'logs')),
+    exportDir: path.resolve(options.exportDir ?? env.EXPORT_DIR ?? path.join(dataDir, 'exports')),
     databaseUrl: options.databaseUrl ?? env.DATABASE_URL,
     temporalAddress: options.temporalAddress ?? env.TEMPORAL_ADDRESS,
     namespace: env.TEMPORAL_NAMESPACE ?? 'default',

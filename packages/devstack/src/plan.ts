@@ -60,7 +60,13 @@ export async function planStack(options: ResolvedOptions, onEvent: OnStackEvent)
     gateway: options.port === undefined ? take() : `127.0.0.1:${options.port}`,
     metrics: Object.fromEntries(metered.map((name) => [name, take()])),
   };
-  const context = { repoRoot: tools.repoRoot, logDir, addresses, logLevel: options.logLevel };
+  const context = {
+    repoRoot: tools.repoRoot,
+    logDir,
+    exportDir: options.exportDir,
+    addresses,
+    logLevel: options.logLevel,
+  };
   const runtime =
     options.modelRuntime === undefined && options.model !== undefined ? [modelRuntimeSpec(context, options.model)] : [];
   return {

@@ -17,6 +17,7 @@ export interface StackAddresses {
 interface ServiceContext {
   readonly repoRoot: string;
   readonly logDir: string;
+  readonly exportDir: string;
   readonly addresses: StackAddresses;
   readonly logLevel: string;
 }
@@ -55,6 +56,7 @@ export function modelRuntimeSpec(
     LISTEN: context.addresses.modelRuntime,
     METRICS_LISTEN: context.addresses.metrics['model-runtime'],
     MODEL_PATH: model.path,
+    EXPORT_DIR: context.exportDir,
     ...(model.name !== undefined && { MODEL_NAME: model.name }),
   };
   return service(context, 'model-runtime', 'model-runtime', env, context.addresses.modelRuntime);
@@ -67,12 +69,13 @@ export function shardWorkerSpec(context: ServiceContext, index: number): Process
   return service(context, 'shard-worker', name, env, address);
 }
 
-function computeAddresses({ addresses }: ServiceContext) {
+function computeAddresses({ addresses, exportDir }: ServiceContext) {
   return {
     TEMPORAL_ADDRESS: addresses.temporal,
     TEMPORAL_NAMESPACE: addresses.namespace,
     MODEL_RUNTIME: addresses.modelRuntime,
     SHARD_WORKERS: addresses.shardWorkers.join(','),
+    EXPORT_DIR: exportDir,
   };
 }
 

@@ -2,6 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type FolderFiles, folderConfigOf, folderTokenizerOf, type GgufFiles } from '@errata/model';
 import { applyDelta } from './apply-delta.js';
+import { keptConfig, newConfig } from './config-file.js';
 import type { FilePlan } from './export-folder.js';
 import type { LayerFactors } from './factors.js';
 import { ggufTensorPlans } from './gguf-to-folder.js';
@@ -12,12 +13,9 @@ import type { TensorPlan } from './safetensors-writer.js';
 import { shardedFiles } from './sharding.js';
 import type { ExportSource, LayerRecord } from './source.js';
 
-/** Files of a Hugging Face folder that go along, as they are. config.json is written again for its dtype. */
+/** Files of a Hugging Face folder that go along, as they are. config.json names another dtype. */
 const companions =
   /^(generation_config\.json|tokenizer\.json|tokenizer_config\.json|tokenizer\.model|special_tokens_map\.json|added_tokens\.json|vocab\.json|merges\.txt|chat_template\.jinja|chat_template\.json|preprocessor_config\.json|processor_config\.json|LICENSE(\.\w+)?)$/;
-
-/** torch's names of dtypes in config.json. */
-const torchDtypes = { fp32: 'float32', fp16: 'float16', bf16: 'bfloat16', q8_0: 'float32' } as const;
 
 const floats = new Set(['F32', 'F16', 'BF16', 'F64']);
 
@@ -97,27 +95,17 @@ async function editedValues(
 async function folderCompanions(files: FolderFiles, format: NumberFormat): Promise<FilePlan[]> {
   const names = (await readdir(files.path)).filter((name) => companions.test(name)).sort();
   const copies = await Promise.all(names.map(async (name) => bytesFile(name, await readFile(join(files.path, name)))));
-  return [jsonFile('config.json', withDtype(files.config, format)), ...copies];
+  return [keptConfig(await readFile(join(files.path, 'config.json'), 'utf8'), format), ...copies];
 }
 
 function ggufCompanions({ architecture }: ExportSource, files: GgufFiles, format: NumberFormat): FilePlan[] {
-  const config = folderConfigOf(architecture, files);
   const { tokenizer, tokenizerConfig, generationConfig } = folderTokenizerOf(files);
   return [
-    jsonFile('config.json', withDtype(config, format)),
+    newConfig(folderConfigOf(architecture, files), format),
     jsonFile('generation_config.json', generationConfig),
     jsonFile('tokenizer.json', tokenizer),
     jsonFile('tokenizer_config.json', tokenizerConfig),
   ];
-}
-
-/** Names both keys that versions of transformers read where the folder's own is there, else the one all read. */
-function withDtype(config: Readonly<Record<string, unknown>>, format: NumberFormat): object {
-  const name = torchDtypes[format.dtype];
-  const next: Record<string, unknown> = { ...config };
-  if (next.dtype !== undefined) next.dtype = name;
-  if (next.torch_dtype !== undefined || next.dtype === undefined) next.torch_dtype = name;
-  return next;
 }
 
 /** [rows, columns] → [columns, rows] */

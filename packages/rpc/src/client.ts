@@ -5,6 +5,9 @@ import {
   type ComputeKeysResponse,
   type CovarianceRequest,
   type CovarianceResponse,
+  type DiscardExportRequest,
+  type ExportRequest,
+  type ExportResponse,
   type GenerateRequest,
   type GenerateResponse,
   type GenerateStreamRequest,
@@ -21,6 +24,8 @@ import {
   type ScoreResponse,
   type SnapshotRequest,
   type SnapshotResponse,
+  type TokenizeRequest,
+  type TokenizeResponse,
 } from './generated/errata/v1/model_runtime.js';
 
 /** Calls of the model runtime. All throw ErrataError. */
@@ -36,6 +41,9 @@ export interface ModelRuntime {
   planCovariance(request: PlanCovarianceRequest, limits: CallLimits): Promise<PlanCovarianceResponse>;
   covariance(request: CovarianceRequest, limits: CallLimits): AsyncIterable<CovarianceResponse>;
   snapshot(request: SnapshotRequest, limits: CallLimits): Promise<SnapshotResponse>;
+  tokenize(request: TokenizeRequest, limits: CallLimits): Promise<TokenizeResponse>;
+  export(request: ExportRequest, limits: CallLimits): AsyncIterable<ExportResponse>;
+  discardExport(request: DiscardExportRequest, limits: CallLimits): Promise<void>;
   close(): void;
 }
 
@@ -55,6 +63,9 @@ export function connectModelRuntime(address: string): ModelRuntime {
     planCovariance: (request, limits) => call.unary(client.planCovariance, request, limits),
     covariance: (request, limits) => call.stream(client.covariance, request, limits),
     snapshot: (request, limits) => call.unary(client.snapshot, request, limits),
+    tokenize: (request, limits) => call.unary(client.tokenize, request, limits),
+    export: (request, limits) => call.stream(client.export, request, limits),
+    discardExport: async (request, limits) => void (await call.unary(client.discardExport, request, limits)),
     close: () => client.close(),
   };
 }

@@ -37,3 +37,8 @@ export function assertSeq(streamId: string, seq: number): void {
   if (!Number.isInteger(seq) || seq < 0 || seq > LARGEST_SEQ)
     throw unknownPosition(streamId, seq, 'a position is a whole number from 0');
 }
+
+/** Locks a name among exports until the transaction ends: of two that want one folder the second sees the first. */
+export async function lockDestination(tx: Transaction, destination: string): Promise<void> {
+  await tx.$queryRaw`SELECT 1 FROM pg_advisory_xact_lock(hashtextextended(${`export ${destination}`}, 0))`;
+}

@@ -19,6 +19,7 @@ import { toStoreError } from './errors.js';
 import { evaluationRecords } from './evaluations.js';
 import { eventRecords } from './events.js';
 import { expiryRecords } from './expiry.js';
+import { exportRecords } from './exports.js';
 import { figureRecords } from './figures.js';
 import { garbageRecords } from './garbage.js';
 import { lineageRecords } from './lineage.js';
@@ -28,6 +29,7 @@ import { APPLIED, pendingMigrations, readMigrations } from './migrate.js';
 import { modelRecords } from './models.js';
 import { workRecords } from './next-work.js';
 import { positionRecords } from './positions.js';
+import { publicationRecords } from './publications.js';
 import { repairRecords } from './repair.js';
 import { replayCostRecords } from './replay-cost.js';
 import { revocationRecords } from './revocations.js';
@@ -127,6 +129,8 @@ export function createStore(options: StoreOptions): Store {
     ...shardRecords(db),
     ...evaluationRecords(db),
     ...figureRecords(db),
+    ...exportRecords(db),
+    ...publicationRecords(db),
     ...healthRecords(db),
   });
 }

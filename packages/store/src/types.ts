@@ -1,4 +1,5 @@
 import type {
+  AliasRecord,
   Baseline,
   Batch,
   BatchKind,
@@ -12,9 +13,12 @@ import type {
   EditSelection,
   EditStatus,
   Evaluation,
+  Export,
   LayerDrift,
   LayerPreparation,
   Model,
+  Publication,
+  PublicationStep,
   Revocation,
   RevocationPreview,
   Stream,
@@ -154,6 +158,17 @@ export interface Merge extends MergePlan {
   /** The new edits; none in a dry run. */
   readonly queued: readonly Edit[];
 }
+
+export interface NewExport extends Pick<Export, 'streamId' | 'seq' | 'format' | 'dtype' | 'maxRank'> {
+  /** The id where it is left out. */
+  readonly destination?: string | undefined;
+}
+
+export type ExportChange = Partial<Pick<Export, 'status' | 'detail' | 'bytesDone' | 'bytesTotal' | 'manifest'>>;
+
+export interface NewPublication
+  extends Pick<Publication, 'streamId' | 'seq' | 'target' | 'alias' | 'samples' | 'tolerance'>,
+    Pick<Export, 'dtype' | 'maxRank'> {}
 
 export interface CovarianceInfo {
   readonly id: string;
@@ -455,6 +470,36 @@ export interface Store extends SnapshotStore, GarbageStore, DamageStore {
   // shards
   /** Makes `owner` the owner of a layer's shard; the epoch grows when the owner changes. */
   acquireShard(streamId: string, layer: number, owner: string): Promise<{ epoch: number }>;
+
+  // exports
+  /** Stores an export as queued. Its folder is its own until it fails or is deleted. @throws EXPORT_EXISTS, UNKNOWN_POSITION, UNKNOWN_STREAM */
+  createExport(request: NewExport): Promise<Export>;
+  /** @throws UNKNOWN_EXPORT, also where it is another stream's */
+  getExport(id: string, streamId?: string): Promise<Export>;
+  listExports(streamId: string): Promise<Export[]>;
+  /** Says how an export goes on. One that has ended is left alone. */
+  updateExport(id: string, change: ExportChange): Promise<void>;
+  /** Marks an export whose folder goes away. @throws UNKNOWN_EXPORT, EXPORT_IN_USE an alias serves it */
+  deleteExport(id: string): Promise<void>;
+
+  // publications
+  /** Stores a publication with the export it begins with. @throws EXPORT_EXISTS, UNKNOWN_POSITION */
+  createPublication(request: NewPublication): Promise<Publication>;
+  /** @throws UNKNOWN_PUBLICATION */
+  getPublication(id: string, streamId?: string): Promise<Publication>;
+  listPublications(streamId: string): Promise<Publication[]>;
+  /** Records a step once: the same step again keeps the first. */
+  recordStep(id: string, step: PublicationStep['step'], detail: PublicationStep['detail']): Promise<void>;
+  /** Ends a publication. One that has ended is left alone. */
+  endPublication(id: string, status: Exclude<Publication['status'], 'running'>, detail: string | null): Promise<void>;
+  listAliases(): Promise<AliasRecord[]>;
+  /** What an alias means on a server, null where nothing yet. */
+  getAlias(target: string, alias: string): Promise<AliasRecord | null>;
+  /**
+   * Points an alias at a publication where its version still is `version` (0: there is none yet). Where it points there
+   * already, nothing happens. @throws ALIAS_MOVED
+   */
+  swapAlias(target: string, alias: string, publicationId: string, version: number): Promise<AliasRecord>;
 
   // evaluations
   createEvaluation(streamId: string, seq: number): Promise<Evaluation>;

@@ -20,6 +20,8 @@ const configSchema = z.object({
     .string()
     .transform((list) => list.split(',').map((item) => item.trim()))
     .pipe(z.array(address).min(1)),
+  /** Folder that the model runtime writes exports below, for downloads. */
+  EXPORT_DIR: z.string().min(1).optional(),
   /** Pause between two health checks of a shard worker, in milliseconds. */
   SHARD_CHECK_INTERVAL_MS: z.coerce.number().int().min(50).default(1000),
   /** Least level that is logged. */

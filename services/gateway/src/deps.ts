@@ -26,24 +26,33 @@ export type GatewayStore = Pick<
   | 'deleteCorpus'
   | 'diffEdits'
   | 'editHistory'
+  | 'createExport'
+  | 'createPublication'
+  | 'deleteExport'
+  | 'endPublication'
   | 'enqueueEdits'
   | 'getCheckpoint'
   | 'getCorpus'
   | 'getEdit'
   | 'getEvaluation'
+  | 'getExport'
   | 'getModel'
   | 'getRevocation'
+  | 'getPublication'
   | 'getStream'
   | 'hashAt'
+  | 'listAliases'
   | 'listBatches'
   | 'listBranches'
   | 'listCheckpoints'
   | 'listCorpora'
   | 'listEdits'
   | 'listEvents'
+  | 'listExports'
   | 'listModels'
   | 'listRevocations'
   | 'listSnapshots'
+  | 'listPublications'
   | 'listStreams'
   | 'mergeStream'
   | 'ping'
@@ -53,6 +62,7 @@ export type GatewayStore = Pick<
   | 'rollbackAnswered'
   | 'saveEvaluation'
   | 'setExpiry'
+  | 'updateExport'
   | 'verifyLog'
   | 'verifyStored'
 >;
@@ -80,6 +90,12 @@ export interface WorkflowGateway {
   takeSnapshot(streamId: string, seq: number, signal: AbortSignal): Promise<TakeSnapshotResponse['snapshot']>;
   /** Puts back what damage of the log can be, and waits for it. */
   repair(streamId: string, signal: AbortSignal): Promise<RepairReport>;
+  /** Starts the writing of an export that the store already holds. */
+  startExport(exportId: string): Promise<void>;
+  /** Asks an export to stop; its record says when it has. */
+  cancelExport(exportId: string): Promise<void>;
+  /** Starts a publication that the store already holds. */
+  startPublication(publicationId: string): Promise<void>;
   /** Whether Temporal answers. */
   ping(): Promise<void>;
 }
@@ -99,11 +115,13 @@ export type ShardReader = Pick<ShardWorker, 'address' | 'stats' | 'materialize' 
 export interface GatewayDeps {
   readonly store: GatewayStore;
   readonly workflows: WorkflowGateway;
-  readonly runtime: Pick<ModelRuntime, 'address' | 'info' | 'generateStream'>;
+  readonly runtime: Pick<ModelRuntime, 'address' | 'info' | 'generateStream' | 'discardExport'>;
   /** Any worker can answer for any layer: each is a cache of the log. */
   readonly fleet: Fleet<ShardReader>;
   /** The editor configuration that suits a model; null when none was tuned for it. */
   readonly presetFor: (model: Model) => EditorConfig | null;
+  /** Where finished exports lie; without it they cannot be downloaded. */
+  readonly exportDir?: string | undefined;
   readonly log: Log;
   readonly registry: Registry;
   /** Measures requests; made once a process by `createHttpMetrics`. */

@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { resolve } from 'node:path';
 import { presetFor } from '@errata/editor/presets';
 import { connectModelRuntime, connectShardWorker, watchFleet } from '@errata/rpc';
 import { createStore } from '@errata/store';
@@ -28,6 +29,7 @@ const app = createApp({
   runtime,
   fleet,
   presetFor,
+  exportDir: config.EXPORT_DIR && resolve(config.EXPORT_DIR),
   log: logger,
   registry: createRegistry('gateway'),
   httpMetrics: createHttpMetrics(),

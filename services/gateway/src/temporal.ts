@@ -82,6 +82,16 @@ export function connectWorkflows(options: TemporalOptions): WorkflowGateway & { 
           workflowIdConflictPolicy: 'USE_EXISTING',
         }) as Promise<Result>,
     );
+  const start = async (workflow: string, workflowId: string, args: object): Promise<void> => {
+    await within(wakeTimeoutMs, null, () =>
+      client.workflow.start(workflow, {
+        workflowId,
+        taskQueue,
+        args: [args],
+        workflowIdConflictPolicy: 'USE_EXISTING',
+      }),
+    );
+  };
 
   return {
     async wake(streamId) {
@@ -112,6 +122,11 @@ export function connectWorkflows(options: TemporalOptions): WorkflowGateway & { 
     takeSnapshot: (streamId, seq, signal) =>
       run<TakeSnapshotResponse['snapshot']>('snapshot', `snapshot-${streamId}-${seq}`, { streamId, seq }, signal),
     repair: (streamId, signal) => run<RepairReport>('repair', `repair-${streamId}`, { streamId }, signal),
+    startExport: (exportId) => start('exportStream', `export-${exportId}`, { exportId }),
+    async cancelExport(exportId) {
+      await within(wakeTimeoutMs, null, () => client.workflow.getHandle(`export-${exportId}`).cancel());
+    },
+    startPublication: (publicationId) => start('publishStream', `publish-${publicationId}`, { publicationId }),
     async ping() {
       await within(pingTimeoutMs, null, () => connection.workflowService.getSystemInfo({}));
     },

@@ -13,6 +13,8 @@ const schema = z.object({
   MODEL_PATH: z.string().min(1),
   /** Name the model is registered under; the file's own name of it when left out. */
   MODEL_NAME: z.string().min(1).optional(),
+  /** Folder that exports are written below; without it they are refused. */
+  EXPORT_DIR: z.string().min(1).optional(),
   /** Where gRPC is served. */
   LISTEN: address.default('127.0.0.1:7441'),
   /** Where Prometheus scrapes this process. */

@@ -41,6 +41,7 @@ const implementation = createService({
   corpora: store,
   states: new StreamStates(model, store, snapshots),
   snapshots,
+  exports: { path: config.MODEL_PATH, root: config.EXPORT_DIR, store },
   queue: new WorkQueue(),
   limits: { memoryBytes: config.RUNTIME_MEMORY_BYTES, requests: config.RUNTIME_JOINED_REQUESTS },
   metrics,

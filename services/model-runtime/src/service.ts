@@ -1,5 +1,5 @@
 import { KeyFinder } from '@errata/editor';
-import { type Model, perplexity, scoreContinuations } from '@errata/model';
+import { type Model, perplexity, promptIds, scoreContinuations } from '@errata/model';
 import type { ModelRuntimeServiceServer } from '@errata/rpc';
 import { encodeTensor, type ResolveTargetsResponse, serverStream, unary } from '@errata/rpc';
 import type { Store } from '@errata/store';
@@ -7,6 +7,7 @@ import { type Corpus, perplexitySequences } from './corpus.js';
 import { covarianceMethods } from './covariance-service.js';
 import { createEngineRunner } from './engine-runner.js';
 import { eventChannel } from './event-channel.js';
+import { type ExportParts, exportMethods } from './export-service.js';
 import { generationMethods } from './generation.js';
 import type { RuntimeMetrics } from './metrics.js';
 import { checkCount, checkLayer, parseConfig, parseEdits } from './requests.js';
@@ -26,6 +27,8 @@ export interface ServiceParts {
   readonly corpus: Corpus;
   /** Uploaded texts. */
   readonly corpora: Pick<Store, 'readCorpus'>;
+  /** Where exports come from and go to; without it they are refused. */
+  readonly exports?: ExportParts;
   readonly states: StreamStates;
   /** Where folds of the states are kept; nowhere when left out. */
   readonly snapshots?: WeightSnapshots;
@@ -101,5 +104,11 @@ export function createService(parts: ServiceParts): ModelRuntimeServiceServer {
     ...covarianceMethods(parts, engine),
 
     ...snapshotMethods(parts.states, parts.snapshots ?? null, engine),
+    ...exportMethods(parts),
+
+    tokenize: unary(async ({ texts }) => {
+      checkCount('texts', texts.length);
+      return { texts: texts.map((text) => ({ ids: promptIds(model, text) })) };
+    }),
   };
 }

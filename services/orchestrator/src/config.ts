@@ -1,5 +1,6 @@
 import { defaultRetentionDays } from '@errata/contracts';
 import { z } from 'zod';
+import { publishTargetSchema } from './publishing/target.js';
 
 const address = z.string().regex(/^[^\s:]+:\d+$/, 'must be host:port');
 
@@ -16,6 +17,13 @@ const schema = z.object({
     .string()
     .transform((list) => list.split(',').map((item) => item.trim()))
     .pipe(z.array(address).min(1)),
+  /** Folder of exports as the model runtime and publishing servers see it, where a target names no other. */
+  EXPORT_DIR: z.string().min(1).optional(),
+  /**
+   * Servers that adapters may be published to, a JSON list: [{"name": "gpu", "url": "http://10.0.0.7:8000"}]. Optional:
+   * `exportDir`, where that server sees EXPORT_DIR; `apiKey`; `addresses`, the only addresses its name may resolve to.
+   */
+  PUBLISH_TARGETS: z.string().default('[]').transform(parseJson).pipe(z.array(publishTargetSchema)),
   /** Pause between two health checks of a shard worker, in milliseconds. */
   SHARD_CHECK_INTERVAL_MS: z.coerce.number().int().min(50).default(1000),
   /** Where Prometheus scrapes this process. */
@@ -42,4 +50,13 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
   const result = schema.safeParse(env);
   if (result.success) return result.data;
   throw new Error(result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '));
+}
+
+function parseJson(text: string, context: z.RefinementCtx): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: `is not JSON: ${error instanceof Error ? error.message : error}` });
+    return z.NEVER;
+  }
 }

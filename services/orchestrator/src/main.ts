@@ -52,7 +52,16 @@ const worker = await Worker.create({
   taskQueue,
   ...workflowSource(),
   activities: {
-    ...createActivities({ store, runtime, fleet, covariances: covarianceRuns(client), snapshots, logger, metrics }),
+    ...createActivities({
+      store,
+      runtime,
+      fleet,
+      covariances: covarianceRuns(client),
+      publishing: { targets: config.PUBLISH_TARGETS, exportDir: config.EXPORT_DIR },
+      snapshots,
+      logger,
+      metrics,
+    }),
   },
   maxConcurrentActivityTaskExecutions: 32,
   shutdownGraceTime: '5 seconds',

@@ -12,7 +12,7 @@ const allowed = {
   '@errata/model-runtime': ['contracts', 'editor', 'export', 'model', 'rpc', 'store', 'telemetry', 'tensor'],
   '@errata/shard-worker': ['contracts', 'rls', 'rpc', 'store', 'telemetry', 'tensor'],
   '@errata/workflows': ['contracts'],
-  '@errata/cli': ['client', 'contracts', 'deploy', 'devstack', 'editor', 'model', 'rls', 'rpc', 'tensor'],
+  '@errata/cli': ['client', 'contracts', 'deploy', 'devstack', 'editor', 'export', 'model', 'rls', 'rpc', 'tensor'],
   '@errata/deploy': [],
   '@errata/devstack': ['contracts', 'store'],
   '@errata/evaluation': ['client', 'contracts', 'editor', 'model', 'rls', 'tensor'],

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const program = fileURLToPath(new URL('../../tools/check-export.py', import.meta.url));
@@ -10,43 +11,52 @@ export interface Wish {
   readonly merged?: string;
   readonly gguf?: string;
   readonly rows: readonly (readonly number[])[];
+  readonly texts?: readonly string[];
 }
 
 export interface Found {
-  readonly missing?: string;
-  readonly adapter?: Float32Array;
-  readonly merged?: Float32Array;
-  readonly gguf?: Readonly<Record<string, { type: string; sha256: string }>>;
+  readonly adapter: Float32Array;
+  readonly merged: Float32Array;
+  readonly ids: readonly (readonly number[])[];
+  readonly gguf: Readonly<Record<string, { type: string; sha256: string }>>;
 }
 
-/** Loads exported files in Python: ERRATA_PYTHON, else python3. `missing` says what it lacks. */
-export async function inPython(wish: Wish): Promise<Found> {
+export interface Python {
+  /** Why exports cannot be loaded in Python; null where they can. */
+  readonly missing: string | null;
+  check(wish: Wish): Promise<Found>;
+  close(): void;
+}
+
+/** Loads exported files in Python: ERRATA_PYTHON, else python3. */
+export async function startPython(): Promise<Python> {
   const child = spawn(process.env.ERRATA_PYTHON ?? 'python3', [program], { stdio: ['pipe', 'pipe', 'pipe'] });
-  let [output, errors] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    output += text;
-  });
+  let errors = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     errors = (errors + text).slice(-4000);
   });
-  child.stdin.on('error', () => undefined);
-  child.stdin.end(JSON.stringify(wish));
-  const ended = await new Promise<string | number | null>((resolve) => {
-    child.once('error', (error) => resolve(error.message));
-    child.once('close', (code) => resolve(code));
+  child.on('error', (error) => {
+    errors = error.message;
   });
-  if (typeof ended === 'string') return { missing: ended };
-  if (ended !== 0) throw new Error(`Python ended with ${ended}: ${errors}`);
-  const answer = JSON.parse(output) as Record<'missing' | 'adapter' | 'merged', string | undefined> &
-    Pick<Found, 'gguf'>;
+  child.stdin.on('error', () => undefined);
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const answer = async (): Promise<Record<string, unknown>> => {
+    const { value, done } = await lines.next();
+    if (done === true) throw new Error(`Python ended: ${errors}`);
+    return JSON.parse(value) as Record<string, unknown>;
+  };
+  const first = await answer().catch((error: Error) => ({ missing: error.message }));
   return {
-    ...(answer.missing !== undefined && { missing: answer.missing }),
-    ...(answer.adapter !== undefined && { adapter: numbers(answer.adapter) }),
-    ...(answer.merged !== undefined && { merged: numbers(answer.merged) }),
-    ...(answer.gguf !== undefined && { gguf: answer.gguf }),
+    missing: 'missing' in first ? String(first.missing) : null,
+    async check(wish) {
+      child.stdin.write(`${JSON.stringify(wish)}\n`);
+      const { adapter = '', merged = '', ids = [], gguf = {} } = await answer();
+      return { adapter: numbers(adapter), merged: numbers(merged), ids, gguf } as Found;
+    },
+    close: () => void child.stdin.end(),
   };
 }
 
-function numbers(base64: string): Float32Array {
-  return new Float32Array(new Uint8Array(Buffer.from(base64, 'base64')).buffer);
+function numbers(base64: unknown): Float32Array {
+  return new Float32Array(new Uint8Array(Buffer.from(String(base64), 'base64')).buffer);
 }

@@ -148,3 +148,18 @@ export type Evaluation = Prisma.EvaluationModel
  * Answers to requests with an Idempotency-Key. `scope` is a stream id, or 'streams' for the making of streams.
  */
 export type IdempotencyKey = Prisma.IdempotencyKeyModel
+/**
+ * Model Export
+ * An edited model as files in a folder of its own. `manifest` is that of the folder, once it is there.
+ */
+export type Export = Prisma.ExportModel
+/**
+ * Model Publication
+ * An adapter brought to a server. `steps` is what was done, in order.
+ */
+export type Publication = Prisma.PublicationModel
+/**
+ * Model Alias
+ * Which adapter a name means on a server. `version` grows with every move.
+ */
+export type Alias = Prisma.AliasModel

@@ -65,10 +65,27 @@ async function answer(route: Route, request: Request, response: Response, deps: 
     return;
   }
 
+  if ('file' in reply) {
+    await sendFile(response, reply.file);
+    return;
+  }
+
   for (const [name, value] of Object.entries(reply.headers ?? {})) response.setHeader(name, value);
   response.status(route.status);
   if ('json' in reply) response.json(reply.json);
   else response.type(reply.type).send(reply.text);
+}
+
+/** A client that goes away is no failure of ours. */
+async function sendFile(response: Response, path: string): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    response.type('application/octet-stream').sendFile(path, { dotfiles: 'allow' }, (error?: NodeJS.ErrnoException) => {
+      if (!error || response.headersSent) resolve();
+      else if (error.code === 'ENOENT')
+        reject(new ErrataError('UNKNOWN_EXPORT', 'the files of this export are gone from EXPORT_DIR: export again'));
+      else reject(error);
+    });
+  });
 }
 
 async function readBody(route: Route, request: Request): Promise<unknown> {

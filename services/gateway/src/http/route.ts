@@ -31,6 +31,12 @@ export interface TextReply {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+/** A file of the disk, sent as it is; parts of it where the client asks for a range. */
+export interface FileReply {
+  /** Absolute; never made from the text of a request. */
+  readonly file: string;
+}
+
 /** Server-sent events: each item as one `data` line of JSON, `[DONE]` at the end. Begins when the first item is there. */
 export interface EventReply<Event> {
   readonly events: AsyncIterable<Event>;
@@ -75,7 +81,7 @@ export interface RouteSpec<
   readonly event?: Event;
   readonly handler: (
     context: RouteContext<z.output<Query>, z.output<Body>>,
-  ) => Promise<JsonReply<z.input<Reply>> | TextReply | EventReply<z.input<Event>>>;
+  ) => Promise<JsonReply<z.input<Reply>> | TextReply | FileReply | EventReply<z.input<Event>>>;
 }
 
 /** A route of the table, its types erased: what the router and the OpenAPI document are made from. */
@@ -89,7 +95,7 @@ export interface Route extends RouteText {
   readonly event?: z.ZodType;
   readonly handler: (
     context: RouteContext<unknown, unknown>,
-  ) => Promise<JsonReply<unknown> | TextReply | EventReply<unknown>>;
+  ) => Promise<JsonReply<unknown> | TextReply | FileReply | EventReply<unknown>>;
 }
 
 /** Checks a route's handler against its schemas and erases the types. */

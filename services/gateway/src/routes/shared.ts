@@ -75,3 +75,13 @@ export async function positionOf(
   await deps.store.hashAt(stream.id, at);
   return at;
 }
+
+/** The position that a request with fields for it means; the head where it has none. */
+export async function seqOf(
+  deps: Pick<GatewayDeps, 'store'>,
+  stream: { readonly id: string; readonly head: number },
+  { seq, checkpoint, at }: { seq?: number | undefined; checkpoint?: string | undefined; at?: string | undefined },
+): Promise<number> {
+  if (at !== undefined) return (await deps.store.resolvePosition(stream.id, { at })).seq;
+  return positionOf(deps, stream, checkpoint ?? seq);
+}

@@ -7,6 +7,8 @@ import { completionRoutes } from './completions.js';
 import { controlRoutes } from './control.js';
 import { corpusRoutes } from './corpora.js';
 import { editRoutes } from './edits.js';
+import { exportRoutes } from './exports.js';
+import { publicationRoutes } from './publications.js';
 import { questionRoutes } from './questions.js';
 import { retentionRoutes } from './retention.js';
 import { revocationRoutes } from './revocations.js';
@@ -29,6 +31,8 @@ export function routeTable(deps: GatewayDeps): readonly Route[] {
     ...completionRoutes(deps),
     ...questionRoutes(deps),
     ...verifyRoutes(deps, metrics),
+    ...exportRoutes(deps),
+    ...publicationRoutes(deps),
     ...systemRoutes(deps, () => table),
   ];
   return table;

@@ -83,6 +83,16 @@ export class RecordingWorkflows implements WorkflowGateway {
     this.record('repair', streamId);
     return { repaired: [], lost: [], lastGood: null };
   }
+  async startExport(exportId: string): Promise<void> {
+    this.record('startExport', exportId);
+  }
+  async cancelExport(exportId: string): Promise<void> {
+    this.record('cancelExport', exportId);
+    await this.store.updateExport(exportId, { status: 'cancelled' });
+  }
+  async startPublication(publicationId: string): Promise<void> {
+    this.record('startPublication', publicationId);
+  }
   async ping(): Promise<void> {
     this.record('ping');
   }
@@ -139,6 +149,7 @@ export async function startTestGateway(overrides: Partial<GatewayDeps> = {}): Pr
         const { id: modelId, ...rest } = model;
         return { modelId, ...rest, vocabularySize: 1, engine: 'native', contextLength: 64 };
       },
+      async discardExport() {},
       async *generateStream(request, { signal }) {
         generated.push(request);
         for await (const event of answering.with(request, signal!)) yield { event };

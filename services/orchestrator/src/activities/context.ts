@@ -4,6 +4,7 @@ import type { Store } from '@errata/store';
 import type { Logger } from '@errata/telemetry';
 import type { CovarianceRuns } from '../covariance-runs.js';
 import type { ActivityMetrics } from '../metrics.js';
+import type { Publishing } from '../publishing/target.js';
 import type { SnapshotPolicy } from '../snapshot-policy.js';
 
 /** What the activities work with. */
@@ -14,6 +15,7 @@ export interface Dependencies {
   readonly covariances: CovarianceRuns;
   /** Asked after every commit; no snapshots by themselves when left out. */
   readonly snapshots?: SnapshotPolicy;
+  readonly publishing: Publishing;
   readonly logger: Logger;
   readonly metrics: ActivityMetrics;
 }

@@ -5,6 +5,7 @@ import type {
   BatchPlan,
   CovarianceActivities,
   CovarianceArgs,
+  ExportActivities,
   RepairActivities,
   SnapshotActivities,
   SnapshotArgs,
@@ -13,10 +14,12 @@ import type {
 import { observeBatch } from '../metrics.js';
 import type { Dependencies } from './context.js';
 import { addCovarianceSlice, finishCovariances, planCovariance, requestCovariances } from './covariance.js';
+import { endExport, runExport } from './export.js';
 import { guard } from './guard.js';
 import { applyLayer, revokeLayer } from './layers.js';
 import { evaluate, measureDrift, verifyBatch } from './measure.js';
 import { prepareStream } from './prepare.js';
+import { beginPublication, fallBack, loadAdapter, moveAlias, unloadPrevious, verifyAdapter } from './publish.js';
 import { repairLog } from './repair.js';
 import { resolveTargets } from './resolve.js';
 import { finishRevocation } from './revocations.js';
@@ -26,10 +29,10 @@ import { spanOf } from './trace.js';
 /** The activities of the workflows, bound to their dependencies: each guarded and timed. */
 export function createActivities(
   dependencies: Dependencies,
-): StreamActivities & CovarianceActivities & SnapshotActivities & RepairActivities {
+): StreamActivities & CovarianceActivities & SnapshotActivities & RepairActivities & ExportActivities {
   const { store, logger, metrics } = dependencies;
   const activity = <Args, Result>(
-    name: keyof (StreamActivities & CovarianceActivities & SnapshotActivities & RepairActivities),
+    name: keyof (StreamActivities & CovarianceActivities & SnapshotActivities & RepairActivities & ExportActivities),
     work: (args: Args, signal: AbortSignal) => Promise<Result>,
   ) =>
     guard<Args, Result>(logger, name, (args, signal) =>
@@ -47,7 +50,30 @@ export function createActivities(
       }),
     );
 
+  const exporting = <Name extends keyof ExportActivities>(
+    name: Name,
+    work: (
+      parts: Dependencies,
+      args: Parameters<ExportActivities[Name]>[0],
+      signal: AbortSignal,
+    ) => Promise<Awaited<ReturnType<ExportActivities[Name]>>>,
+  ) =>
+    activity<Parameters<ExportActivities[Name]>[0], Awaited<ReturnType<ExportActivities[Name]>>>(name, (args, signal) =>
+      work(dependencies, args, signal),
+    );
+
   return {
+    runExport: exporting('runExport', runExport),
+    endExport: exporting('endExport', endExport),
+    beginPublication: exporting('beginPublication', beginPublication),
+    loadAdapter: exporting('loadAdapter', loadAdapter),
+    verifyAdapter: exporting('verifyAdapter', verifyAdapter),
+    moveAlias: exporting('moveAlias', moveAlias),
+    unloadPrevious: exporting('unloadPrevious', unloadPrevious),
+    fallBack: exporting('fallBack', fallBack),
+    endPublication: exporting('endPublication', (_parts, { publicationId, status, detail }) =>
+      store.endPublication(publicationId, status, detail),
+    ),
     requestCovariances: activity('requestCovariances', ({ streamId }: { streamId: string }) =>
       requestCovariances(dependencies, streamId),
     ),

@@ -75,7 +75,10 @@ export const ModelName = {
   StreamCovariance: 'StreamCovariance',
   ShardOwner: 'ShardOwner',
   Evaluation: 'Evaluation',
-  IdempotencyKey: 'IdempotencyKey'
+  IdempotencyKey: 'IdempotencyKey',
+  Export: 'Export',
+  Publication: 'Publication',
+  Alias: 'Alias'
 } as const
 
 export type ModelName = (typeof ModelName)[keyof typeof ModelName]
@@ -445,6 +448,57 @@ export const IdempotencyKeyScalarFieldEnum = {
 } as const
 
 export type IdempotencyKeyScalarFieldEnum = (typeof IdempotencyKeyScalarFieldEnum)[keyof typeof IdempotencyKeyScalarFieldEnum]
+
+
+export const ExportScalarFieldEnum = {
+  id: 'id',
+  streamId: 'streamId',
+  seq: 'seq',
+  logHash: 'logHash',
+  format: 'format',
+  dtype: 'dtype',
+  maxRank: 'maxRank',
+  destination: 'destination',
+  status: 'status',
+  detail: 'detail',
+  bytesDone: 'bytesDone',
+  bytesTotal: 'bytesTotal',
+  manifest: 'manifest',
+  createdAt: 'createdAt'
+} as const
+
+export type ExportScalarFieldEnum = (typeof ExportScalarFieldEnum)[keyof typeof ExportScalarFieldEnum]
+
+
+export const PublicationScalarFieldEnum = {
+  id: 'id',
+  streamId: 'streamId',
+  target: 'target',
+  alias: 'alias',
+  seq: 'seq',
+  logHash: 'logHash',
+  exportId: 'exportId',
+  loraName: 'loraName',
+  samples: 'samples',
+  tolerance: 'tolerance',
+  status: 'status',
+  detail: 'detail',
+  steps: 'steps',
+  createdAt: 'createdAt'
+} as const
+
+export type PublicationScalarFieldEnum = (typeof PublicationScalarFieldEnum)[keyof typeof PublicationScalarFieldEnum]
+
+
+export const AliasScalarFieldEnum = {
+  target: 'target',
+  alias: 'alias',
+  publicationId: 'publicationId',
+  version: 'version',
+  updatedAt: 'updatedAt'
+} as const
+
+export type AliasScalarFieldEnum = (typeof AliasScalarFieldEnum)[keyof typeof AliasScalarFieldEnum]
 
 
 export const SortOrder = {

@@ -316,6 +316,8 @@ export type StreamWhereInput = {
   shards?: Prisma.ShardOwnerListRelationFilter
   evaluations?: Prisma.EvaluationListRelationFilter
   revocations?: Prisma.RevocationListRelationFilter
+  exports?: Prisma.ExportListRelationFilter
+  publications?: Prisma.PublicationListRelationFilter
 }
 
 export type StreamOrderByWithRelationInput = {
@@ -345,6 +347,8 @@ export type StreamOrderByWithRelationInput = {
   shards?: Prisma.ShardOwnerOrderByRelationAggregateInput
   evaluations?: Prisma.EvaluationOrderByRelationAggregateInput
   revocations?: Prisma.RevocationOrderByRelationAggregateInput
+  exports?: Prisma.ExportOrderByRelationAggregateInput
+  publications?: Prisma.PublicationOrderByRelationAggregateInput
 }
 
 export type StreamWhereUniqueInput = Prisma.AtLeast<{
@@ -377,6 +381,8 @@ export type StreamWhereUniqueInput = Prisma.AtLeast<{
   shards?: Prisma.ShardOwnerListRelationFilter
   evaluations?: Prisma.EvaluationListRelationFilter
   revocations?: Prisma.RevocationListRelationFilter
+  exports?: Prisma.ExportListRelationFilter
+  publications?: Prisma.PublicationListRelationFilter
 }, "id" | "name">
 
 export type StreamOrderByWithAggregationInput = {
@@ -448,6 +454,8 @@ export type StreamCreateInput = {
   shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateInput = {
@@ -475,6 +483,8 @@ export type StreamUncheckedCreateInput = {
   shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUpdateInput = {
@@ -502,6 +512,8 @@ export type StreamUpdateInput = {
   shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateInput = {
@@ -529,6 +541,8 @@ export type StreamUncheckedUpdateInput = {
   shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateManyInput = {
@@ -893,6 +907,34 @@ export type StreamUpdateOneRequiredWithoutEvaluationsNestedInput = {
   update?: Prisma.XOR<Prisma.XOR<Prisma.StreamUpdateToOneWithWhereWithoutEvaluationsInput, Prisma.StreamUpdateWithoutEvaluationsInput>, Prisma.StreamUncheckedUpdateWithoutEvaluationsInput>
 }
 
+export type StreamCreateNestedOneWithoutExportsInput = {
+  create?: Prisma.XOR<Prisma.StreamCreateWithoutExportsInput, Prisma.StreamUncheckedCreateWithoutExportsInput>
+  connectOrCreate?: Prisma.StreamCreateOrConnectWithoutExportsInput
+  connect?: Prisma.StreamWhereUniqueInput
+}
+
+export type StreamUpdateOneRequiredWithoutExportsNestedInput = {
+  create?: Prisma.XOR<Prisma.StreamCreateWithoutExportsInput, Prisma.StreamUncheckedCreateWithoutExportsInput>
+  connectOrCreate?: Prisma.StreamCreateOrConnectWithoutExportsInput
+  upsert?: Prisma.StreamUpsertWithoutExportsInput
+  connect?: Prisma.StreamWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.StreamUpdateToOneWithWhereWithoutExportsInput, Prisma.StreamUpdateWithoutExportsInput>, Prisma.StreamUncheckedUpdateWithoutExportsInput>
+}
+
+export type StreamCreateNestedOneWithoutPublicationsInput = {
+  create?: Prisma.XOR<Prisma.StreamCreateWithoutPublicationsInput, Prisma.StreamUncheckedCreateWithoutPublicationsInput>
+  connectOrCreate?: Prisma.StreamCreateOrConnectWithoutPublicationsInput
+  connect?: Prisma.StreamWhereUniqueInput
+}
+
+export type StreamUpdateOneRequiredWithoutPublicationsNestedInput = {
+  create?: Prisma.XOR<Prisma.StreamCreateWithoutPublicationsInput, Prisma.StreamUncheckedCreateWithoutPublicationsInput>
+  connectOrCreate?: Prisma.StreamCreateOrConnectWithoutPublicationsInput
+  upsert?: Prisma.StreamUpsertWithoutPublicationsInput
+  connect?: Prisma.StreamWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.StreamUpdateToOneWithWhereWithoutPublicationsInput, Prisma.StreamUpdateWithoutPublicationsInput>, Prisma.StreamUncheckedUpdateWithoutPublicationsInput>
+}
+
 export type StreamCreateWithoutModelInput = {
   id: string
   name: string
@@ -917,6 +959,8 @@ export type StreamCreateWithoutModelInput = {
   shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutModelInput = {
@@ -943,6 +987,8 @@ export type StreamUncheckedCreateWithoutModelInput = {
   shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutModelInput = {
@@ -1016,6 +1062,8 @@ export type StreamCreateWithoutBranchesInput = {
   shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutBranchesInput = {
@@ -1042,6 +1090,8 @@ export type StreamUncheckedCreateWithoutBranchesInput = {
   shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutBranchesInput = {
@@ -1073,6 +1123,8 @@ export type StreamCreateWithoutOriginInput = {
   shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutOriginInput = {
@@ -1099,6 +1151,8 @@ export type StreamUncheckedCreateWithoutOriginInput = {
   shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutOriginInput = {
@@ -1146,6 +1200,8 @@ export type StreamUpdateWithoutBranchesInput = {
   shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutBranchesInput = {
@@ -1172,6 +1228,8 @@ export type StreamUncheckedUpdateWithoutBranchesInput = {
   shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUpsertWithWhereUniqueWithoutOriginInput = {
@@ -1214,6 +1272,8 @@ export type StreamCreateWithoutEditsInput = {
   shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutEditsInput = {
@@ -1240,6 +1300,8 @@ export type StreamUncheckedCreateWithoutEditsInput = {
   shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutEditsInput = {
@@ -1282,6 +1344,8 @@ export type StreamUpdateWithoutEditsInput = {
   shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutEditsInput = {
@@ -1308,6 +1372,8 @@ export type StreamUncheckedUpdateWithoutEditsInput = {
   shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateWithoutBatchesInput = {
@@ -1334,6 +1400,8 @@ export type StreamCreateWithoutBatchesInput = {
   shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutBatchesInput = {
@@ -1360,6 +1428,8 @@ export type StreamUncheckedCreateWithoutBatchesInput = {
   shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutBatchesInput = {
@@ -1402,6 +1472,8 @@ export type StreamUpdateWithoutBatchesInput = {
   shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutBatchesInput = {
@@ -1428,6 +1500,8 @@ export type StreamUncheckedUpdateWithoutBatchesInput = {
   shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateWithoutRevocationsInput = {
@@ -1454,6 +1528,8 @@ export type StreamCreateWithoutRevocationsInput = {
   covariances?: Prisma.StreamCovarianceCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutRevocationsInput = {
@@ -1480,6 +1556,8 @@ export type StreamUncheckedCreateWithoutRevocationsInput = {
   covariances?: Prisma.StreamCovarianceUncheckedCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutRevocationsInput = {
@@ -1522,6 +1600,8 @@ export type StreamUpdateWithoutRevocationsInput = {
   covariances?: Prisma.StreamCovarianceUpdateManyWithoutStreamNestedInput
   shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutRevocationsInput = {
@@ -1548,6 +1628,8 @@ export type StreamUncheckedUpdateWithoutRevocationsInput = {
   covariances?: Prisma.StreamCovarianceUncheckedUpdateManyWithoutStreamNestedInput
   shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateWithoutCheckpointsInput = {
@@ -1574,6 +1656,8 @@ export type StreamCreateWithoutCheckpointsInput = {
   shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutCheckpointsInput = {
@@ -1600,6 +1684,8 @@ export type StreamUncheckedCreateWithoutCheckpointsInput = {
   shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutCheckpointsInput = {
@@ -1642,6 +1728,8 @@ export type StreamUpdateWithoutCheckpointsInput = {
   shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutCheckpointsInput = {
@@ -1668,6 +1756,8 @@ export type StreamUncheckedUpdateWithoutCheckpointsInput = {
   shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateWithoutEventsInput = {
@@ -1694,6 +1784,8 @@ export type StreamCreateWithoutEventsInput = {
   shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutEventsInput = {
@@ -1720,6 +1812,8 @@ export type StreamUncheckedCreateWithoutEventsInput = {
   shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutEventsInput = {
@@ -1762,6 +1856,8 @@ export type StreamUpdateWithoutEventsInput = {
   shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutEventsInput = {
@@ -1788,6 +1884,8 @@ export type StreamUncheckedUpdateWithoutEventsInput = {
   shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateWithoutCovariancesInput = {
@@ -1814,6 +1912,8 @@ export type StreamCreateWithoutCovariancesInput = {
   shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutCovariancesInput = {
@@ -1840,6 +1940,8 @@ export type StreamUncheckedCreateWithoutCovariancesInput = {
   shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutCovariancesInput = {
@@ -1882,6 +1984,8 @@ export type StreamUpdateWithoutCovariancesInput = {
   shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutCovariancesInput = {
@@ -1908,6 +2012,8 @@ export type StreamUncheckedUpdateWithoutCovariancesInput = {
   shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateWithoutShardsInput = {
@@ -1934,6 +2040,8 @@ export type StreamCreateWithoutShardsInput = {
   covariances?: Prisma.StreamCovarianceCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutShardsInput = {
@@ -1960,6 +2068,8 @@ export type StreamUncheckedCreateWithoutShardsInput = {
   covariances?: Prisma.StreamCovarianceUncheckedCreateNestedManyWithoutStreamInput
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutShardsInput = {
@@ -2002,6 +2112,8 @@ export type StreamUpdateWithoutShardsInput = {
   covariances?: Prisma.StreamCovarianceUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutShardsInput = {
@@ -2028,6 +2140,8 @@ export type StreamUncheckedUpdateWithoutShardsInput = {
   covariances?: Prisma.StreamCovarianceUncheckedUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateWithoutEvaluationsInput = {
@@ -2054,6 +2168,8 @@ export type StreamCreateWithoutEvaluationsInput = {
   covariances?: Prisma.StreamCovarianceCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutEvaluationsInput = {
@@ -2080,6 +2196,8 @@ export type StreamUncheckedCreateWithoutEvaluationsInput = {
   covariances?: Prisma.StreamCovarianceUncheckedCreateNestedManyWithoutStreamInput
   shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutEvaluationsInput = {
@@ -2122,6 +2240,8 @@ export type StreamUpdateWithoutEvaluationsInput = {
   covariances?: Prisma.StreamCovarianceUpdateManyWithoutStreamNestedInput
   shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutEvaluationsInput = {
@@ -2148,6 +2268,264 @@ export type StreamUncheckedUpdateWithoutEvaluationsInput = {
   covariances?: Prisma.StreamCovarianceUncheckedUpdateManyWithoutStreamNestedInput
   shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
+}
+
+export type StreamCreateWithoutExportsInput = {
+  id: string
+  name: string
+  config: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash: string
+  status: string
+  statusDetail?: string | null
+  head?: number
+  headHash: string
+  genesisHash: string
+  nextSeq?: number
+  nextOrdinal?: number
+  originSeq?: number | null
+  createdAt?: Date | string
+  model: Prisma.ModelCreateNestedOneWithoutStreamsInput
+  origin?: Prisma.StreamCreateNestedOneWithoutBranchesInput
+  branches?: Prisma.StreamCreateNestedManyWithoutOriginInput
+  edits?: Prisma.EditCreateNestedManyWithoutStreamInput
+  batches?: Prisma.BatchCreateNestedManyWithoutStreamInput
+  checkpoints?: Prisma.CheckpointCreateNestedManyWithoutStreamInput
+  events?: Prisma.EventCreateNestedManyWithoutStreamInput
+  covariances?: Prisma.StreamCovarianceCreateNestedManyWithoutStreamInput
+  shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
+  evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
+}
+
+export type StreamUncheckedCreateWithoutExportsInput = {
+  id: string
+  name: string
+  modelId: string
+  config: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash: string
+  status: string
+  statusDetail?: string | null
+  head?: number
+  headHash: string
+  genesisHash: string
+  nextSeq?: number
+  nextOrdinal?: number
+  originStreamId?: string | null
+  originSeq?: number | null
+  createdAt?: Date | string
+  branches?: Prisma.StreamUncheckedCreateNestedManyWithoutOriginInput
+  edits?: Prisma.EditUncheckedCreateNestedManyWithoutStreamInput
+  batches?: Prisma.BatchUncheckedCreateNestedManyWithoutStreamInput
+  checkpoints?: Prisma.CheckpointUncheckedCreateNestedManyWithoutStreamInput
+  events?: Prisma.EventUncheckedCreateNestedManyWithoutStreamInput
+  covariances?: Prisma.StreamCovarianceUncheckedCreateNestedManyWithoutStreamInput
+  shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
+  evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
+}
+
+export type StreamCreateOrConnectWithoutExportsInput = {
+  where: Prisma.StreamWhereUniqueInput
+  create: Prisma.XOR<Prisma.StreamCreateWithoutExportsInput, Prisma.StreamUncheckedCreateWithoutExportsInput>
+}
+
+export type StreamUpsertWithoutExportsInput = {
+  update: Prisma.XOR<Prisma.StreamUpdateWithoutExportsInput, Prisma.StreamUncheckedUpdateWithoutExportsInput>
+  create: Prisma.XOR<Prisma.StreamCreateWithoutExportsInput, Prisma.StreamUncheckedCreateWithoutExportsInput>
+  where?: Prisma.StreamWhereInput
+}
+
+export type StreamUpdateToOneWithWhereWithoutExportsInput = {
+  where?: Prisma.StreamWhereInput
+  data: Prisma.XOR<Prisma.StreamUpdateWithoutExportsInput, Prisma.StreamUncheckedUpdateWithoutExportsInput>
+}
+
+export type StreamUpdateWithoutExportsInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  config?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  statusDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  head?: Prisma.IntFieldUpdateOperationsInput | number
+  headHash?: Prisma.StringFieldUpdateOperationsInput | string
+  genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
+  nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  model?: Prisma.ModelUpdateOneRequiredWithoutStreamsNestedInput
+  origin?: Prisma.StreamUpdateOneWithoutBranchesNestedInput
+  branches?: Prisma.StreamUpdateManyWithoutOriginNestedInput
+  edits?: Prisma.EditUpdateManyWithoutStreamNestedInput
+  batches?: Prisma.BatchUpdateManyWithoutStreamNestedInput
+  checkpoints?: Prisma.CheckpointUpdateManyWithoutStreamNestedInput
+  events?: Prisma.EventUpdateManyWithoutStreamNestedInput
+  covariances?: Prisma.StreamCovarianceUpdateManyWithoutStreamNestedInput
+  shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
+  evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
+}
+
+export type StreamUncheckedUpdateWithoutExportsInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  modelId?: Prisma.StringFieldUpdateOperationsInput | string
+  config?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  statusDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  head?: Prisma.IntFieldUpdateOperationsInput | number
+  headHash?: Prisma.StringFieldUpdateOperationsInput | string
+  genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
+  nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originStreamId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  branches?: Prisma.StreamUncheckedUpdateManyWithoutOriginNestedInput
+  edits?: Prisma.EditUncheckedUpdateManyWithoutStreamNestedInput
+  batches?: Prisma.BatchUncheckedUpdateManyWithoutStreamNestedInput
+  checkpoints?: Prisma.CheckpointUncheckedUpdateManyWithoutStreamNestedInput
+  events?: Prisma.EventUncheckedUpdateManyWithoutStreamNestedInput
+  covariances?: Prisma.StreamCovarianceUncheckedUpdateManyWithoutStreamNestedInput
+  shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
+  evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
+}
+
+export type StreamCreateWithoutPublicationsInput = {
+  id: string
+  name: string
+  config: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash: string
+  status: string
+  statusDetail?: string | null
+  head?: number
+  headHash: string
+  genesisHash: string
+  nextSeq?: number
+  nextOrdinal?: number
+  originSeq?: number | null
+  createdAt?: Date | string
+  model: Prisma.ModelCreateNestedOneWithoutStreamsInput
+  origin?: Prisma.StreamCreateNestedOneWithoutBranchesInput
+  branches?: Prisma.StreamCreateNestedManyWithoutOriginInput
+  edits?: Prisma.EditCreateNestedManyWithoutStreamInput
+  batches?: Prisma.BatchCreateNestedManyWithoutStreamInput
+  checkpoints?: Prisma.CheckpointCreateNestedManyWithoutStreamInput
+  events?: Prisma.EventCreateNestedManyWithoutStreamInput
+  covariances?: Prisma.StreamCovarianceCreateNestedManyWithoutStreamInput
+  shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
+  evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
+}
+
+export type StreamUncheckedCreateWithoutPublicationsInput = {
+  id: string
+  name: string
+  modelId: string
+  config: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash: string
+  status: string
+  statusDetail?: string | null
+  head?: number
+  headHash: string
+  genesisHash: string
+  nextSeq?: number
+  nextOrdinal?: number
+  originStreamId?: string | null
+  originSeq?: number | null
+  createdAt?: Date | string
+  branches?: Prisma.StreamUncheckedCreateNestedManyWithoutOriginInput
+  edits?: Prisma.EditUncheckedCreateNestedManyWithoutStreamInput
+  batches?: Prisma.BatchUncheckedCreateNestedManyWithoutStreamInput
+  checkpoints?: Prisma.CheckpointUncheckedCreateNestedManyWithoutStreamInput
+  events?: Prisma.EventUncheckedCreateNestedManyWithoutStreamInput
+  covariances?: Prisma.StreamCovarianceUncheckedCreateNestedManyWithoutStreamInput
+  shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
+  evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
+}
+
+export type StreamCreateOrConnectWithoutPublicationsInput = {
+  where: Prisma.StreamWhereUniqueInput
+  create: Prisma.XOR<Prisma.StreamCreateWithoutPublicationsInput, Prisma.StreamUncheckedCreateWithoutPublicationsInput>
+}
+
+export type StreamUpsertWithoutPublicationsInput = {
+  update: Prisma.XOR<Prisma.StreamUpdateWithoutPublicationsInput, Prisma.StreamUncheckedUpdateWithoutPublicationsInput>
+  create: Prisma.XOR<Prisma.StreamCreateWithoutPublicationsInput, Prisma.StreamUncheckedCreateWithoutPublicationsInput>
+  where?: Prisma.StreamWhereInput
+}
+
+export type StreamUpdateToOneWithWhereWithoutPublicationsInput = {
+  where?: Prisma.StreamWhereInput
+  data: Prisma.XOR<Prisma.StreamUpdateWithoutPublicationsInput, Prisma.StreamUncheckedUpdateWithoutPublicationsInput>
+}
+
+export type StreamUpdateWithoutPublicationsInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  config?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  statusDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  head?: Prisma.IntFieldUpdateOperationsInput | number
+  headHash?: Prisma.StringFieldUpdateOperationsInput | string
+  genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
+  nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  model?: Prisma.ModelUpdateOneRequiredWithoutStreamsNestedInput
+  origin?: Prisma.StreamUpdateOneWithoutBranchesNestedInput
+  branches?: Prisma.StreamUpdateManyWithoutOriginNestedInput
+  edits?: Prisma.EditUpdateManyWithoutStreamNestedInput
+  batches?: Prisma.BatchUpdateManyWithoutStreamNestedInput
+  checkpoints?: Prisma.CheckpointUpdateManyWithoutStreamNestedInput
+  events?: Prisma.EventUpdateManyWithoutStreamNestedInput
+  covariances?: Prisma.StreamCovarianceUpdateManyWithoutStreamNestedInput
+  shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
+  evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
+}
+
+export type StreamUncheckedUpdateWithoutPublicationsInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  modelId?: Prisma.StringFieldUpdateOperationsInput | string
+  config?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  statusDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  head?: Prisma.IntFieldUpdateOperationsInput | number
+  headHash?: Prisma.StringFieldUpdateOperationsInput | string
+  genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
+  nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originStreamId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  branches?: Prisma.StreamUncheckedUpdateManyWithoutOriginNestedInput
+  edits?: Prisma.EditUncheckedUpdateManyWithoutStreamNestedInput
+  batches?: Prisma.BatchUncheckedUpdateManyWithoutStreamNestedInput
+  checkpoints?: Prisma.CheckpointUncheckedUpdateManyWithoutStreamNestedInput
+  events?: Prisma.EventUncheckedUpdateManyWithoutStreamNestedInput
+  covariances?: Prisma.StreamCovarianceUncheckedUpdateManyWithoutStreamNestedInput
+  shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
+  evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateManyModelInput = {
@@ -2191,6 +2569,8 @@ export type StreamUpdateWithoutModelInput = {
   shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutModelInput = {
@@ -2217,6 +2597,8 @@ export type StreamUncheckedUpdateWithoutModelInput = {
   shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateManyWithoutModelInput = {
@@ -2277,6 +2659,8 @@ export type StreamUpdateWithoutOriginInput = {
   shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutOriginInput = {
@@ -2303,6 +2687,8 @@ export type StreamUncheckedUpdateWithoutOriginInput = {
   shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
   evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateManyWithoutOriginInput = {
@@ -2337,6 +2723,8 @@ export type StreamCountOutputType = {
   shards: number
   evaluations: number
   revocations: number
+  exports: number
+  publications: number
 }
 
 export type StreamCountOutputTypeSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
@@ -2349,6 +2737,8 @@ export type StreamCountOutputTypeSelect<ExtArgs extends runtime.Types.Extensions
   shards?: boolean | StreamCountOutputTypeCountShardsArgs
   evaluations?: boolean | StreamCountOutputTypeCountEvaluationsArgs
   revocations?: boolean | StreamCountOutputTypeCountRevocationsArgs
+  exports?: boolean | StreamCountOutputTypeCountExportsArgs
+  publications?: boolean | StreamCountOutputTypeCountPublicationsArgs
 }
 
 /**
@@ -2424,6 +2814,20 @@ export type StreamCountOutputTypeCountRevocationsArgs<ExtArgs extends runtime.Ty
   where?: Prisma.RevocationWhereInput
 }
 
+/**
+ * StreamCountOutputType without action
+ */
+export type StreamCountOutputTypeCountExportsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  where?: Prisma.ExportWhereInput
+}
+
+/**
+ * StreamCountOutputType without action
+ */
+export type StreamCountOutputTypeCountPublicationsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  where?: Prisma.PublicationWhereInput
+}
+
 
 export type StreamSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetSelect<{
   id?: boolean
@@ -2452,6 +2856,8 @@ export type StreamSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs =
   shards?: boolean | Prisma.Stream$shardsArgs<ExtArgs>
   evaluations?: boolean | Prisma.Stream$evaluationsArgs<ExtArgs>
   revocations?: boolean | Prisma.Stream$revocationsArgs<ExtArgs>
+  exports?: boolean | Prisma.Stream$exportsArgs<ExtArgs>
+  publications?: boolean | Prisma.Stream$publicationsArgs<ExtArgs>
   _count?: boolean | Prisma.StreamCountOutputTypeDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["stream"]>
 
@@ -2526,6 +2932,8 @@ export type StreamInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs 
   shards?: boolean | Prisma.Stream$shardsArgs<ExtArgs>
   evaluations?: boolean | Prisma.Stream$evaluationsArgs<ExtArgs>
   revocations?: boolean | Prisma.Stream$revocationsArgs<ExtArgs>
+  exports?: boolean | Prisma.Stream$exportsArgs<ExtArgs>
+  publications?: boolean | Prisma.Stream$publicationsArgs<ExtArgs>
   _count?: boolean | Prisma.StreamCountOutputTypeDefaultArgs<ExtArgs>
 }
 export type StreamIncludeCreateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
@@ -2551,6 +2959,8 @@ export type $StreamPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs
     shards: Prisma.$ShardOwnerPayload<ExtArgs>[]
     evaluations: Prisma.$EvaluationPayload<ExtArgs>[]
     revocations: Prisma.$RevocationPayload<ExtArgs>[]
+    exports: Prisma.$ExportPayload<ExtArgs>[]
+    publications: Prisma.$PublicationPayload<ExtArgs>[]
   }
   scalars: runtime.Types.Extensions.GetPayloadResult<{
     id: string
@@ -2973,6 +3383,8 @@ export interface Prisma__StreamClient<T, Null = never, ExtArgs extends runtime.T
   shards<T extends Prisma.Stream$shardsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Stream$shardsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$ShardOwnerPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   evaluations<T extends Prisma.Stream$evaluationsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Stream$evaluationsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$EvaluationPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   revocations<T extends Prisma.Stream$revocationsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Stream$revocationsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$RevocationPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
+  exports<T extends Prisma.Stream$exportsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Stream$exportsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$ExportPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
+  publications<T extends Prisma.Stream$publicationsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Stream$publicationsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$PublicationPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   /**
    * Attaches callbacks for the resolution and/or rejection of the Promise.
    * @param onfulfilled The callback to execute when the Promise is resolved.
@@ -3650,6 +4062,54 @@ export type Stream$revocationsArgs<ExtArgs extends runtime.Types.Extensions.Inte
   take?: number
   skip?: number
   distinct?: Prisma.RevocationScalarFieldEnum | Prisma.RevocationScalarFieldEnum[]
+}
+
+/**
+ * Stream.exports
+ */
+export type Stream$exportsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the Export
+   */
+  select?: Prisma.ExportSelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the Export
+   */
+  omit?: Prisma.ExportOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.ExportInclude<ExtArgs> | null
+  where?: Prisma.ExportWhereInput
+  orderBy?: Prisma.ExportOrderByWithRelationInput | Prisma.ExportOrderByWithRelationInput[]
+  cursor?: Prisma.ExportWhereUniqueInput
+  take?: number
+  skip?: number
+  distinct?: Prisma.ExportScalarFieldEnum | Prisma.ExportScalarFieldEnum[]
+}
+
+/**
+ * Stream.publications
+ */
+export type Stream$publicationsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the Publication
+   */
+  select?: Prisma.PublicationSelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the Publication
+   */
+  omit?: Prisma.PublicationOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.PublicationInclude<ExtArgs> | null
+  where?: Prisma.PublicationWhereInput
+  orderBy?: Prisma.PublicationOrderByWithRelationInput | Prisma.PublicationOrderByWithRelationInput[]
+  cursor?: Prisma.PublicationWhereUniqueInput
+  take?: number
+  skip?: number
+  distinct?: Prisma.PublicationScalarFieldEnum | Prisma.PublicationScalarFieldEnum[]
 }
 
 /**
