@@ -99,7 +99,8 @@ class Caller {
     this.#states = request.edits.map(() => null);
   }
 
-  get settled(): boolean {
+  /** Whether nothing more is to be done for it; a caller that has gone is settled by asking. */
+  isSettled(): boolean {
     if (this.request.signal?.aborted) this.fail(this.request.signal.reason);
     return this.#settled;
   }
@@ -107,7 +108,7 @@ class Caller {
   /** Runs a part of the work that is this request's alone: what it throws is its own. */
   attempt(work: () => void): void {
     try {
-      if (!this.settled) work();
+      if (!this.isSettled()) work();
     } catch (error) {
       this.fail(error);
     }
@@ -125,7 +126,7 @@ class Caller {
 
   /** Reports a step of a search, and the result after the last. @returns whether the search is through with its edits */
   stepped(step: number, own: readonly SearchState[]): boolean {
-    if (this.settled) return true;
+    if (this.isSettled()) return true;
     const { config, onProgress } = this.request;
     const steps = config.resolver === 'one-shot' ? 1 : config.maxSteps;
     const measured = this.#states.filter((state) => state !== null);
@@ -163,7 +164,7 @@ async function runSearch(
   const present = requestsOf(edits).map((index) => callers[index]);
   const pause = async (): Promise<void> => {
     await options.pause?.();
-    if (callers.every((caller) => caller.settled)) throw new NobodyWaits();
+    if (callers.every((caller) => caller.isSettled())) throw new NobodyWaits();
   };
   const prepared = await prepare(model, edits, callers, pause);
   if (!prepared) return;
@@ -211,7 +212,7 @@ async function prepare(
   try {
     for (const index of requestsOf(edits)) {
       const caller = callers[index];
-      if (caller.settled) continue;
+      if (caller.isSettled()) continue;
       const own = edits.filter(({ request }) => request === index);
       const rows = own.flatMap((planned, place) =>
         planned.rows.map((row) => ({ ...row, edit: seated.length + place })),
