@@ -198,6 +198,43 @@ describe('editStream', () => {
     });
   });
 
+  test('rollbacks asked for at once while a batch is under way wait for it, and for each other', async () => {
+    let open: () => void = () => {};
+    const gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const recording: Recording = recordActivities({
+      applyLayer: async ({ seq, layer }) => {
+        recording.calls.push(`applyLayer ${seq} ${layer}`);
+        await gate;
+        return { keysSeconds: 0.5, updateSeconds: 0.25 };
+      },
+      rollback: async ({ seq }) => {
+        recording.calls.push(`begin ${seq}`);
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        recording.calls.push(`end ${seq}`);
+        return { head: seq, hash: `hash ${seq}`, changed: 0, edits: [] };
+      },
+    });
+    recording.queue.push(plan(1));
+    await withStream(recording, async (handle) => {
+      await until(() => recording.calls.includes('applyLayer 1 6'));
+      const both = Promise.all([0, 1].map((seq) => handle.executeUpdate(rollbackUpdate, { args: [{ seq }] })));
+      // A query is answered after the updates that came before it.
+      await handle.query(stateQuery);
+      expect(recording.calls.filter((call) => call.startsWith('begin'))).toEqual([]);
+      open();
+      expect((await both).map(({ head }) => head)).toEqual([0, 1]);
+      const after = recording.calls.slice(recording.calls.indexOf('commitBatch 1 1 0.5'));
+      const moves = after.filter((call) => /^(begin|end)/.test(call));
+      expect([
+        ['begin 0', 'end 0', 'begin 1', 'end 1'],
+        ['begin 1', 'end 1', 'begin 0', 'end 0'],
+      ]).toContainEqual(moves);
+      expect(after.indexOf('measureDrift 1')).toBeLessThan(after.indexOf(moves[0]));
+    });
+  });
+
   test('a refused revoke keeps its error code, gives the batch up and leaves the stream working', async () => {
     const recording: Recording = recordActivities({
       revokeLayer: refused('REVOKE_ILL_CONDITIONED', 'λ_min(T) is 1e-9') as StreamActivities['revokeLayer'],
