@@ -187,6 +187,55 @@ describe('a running stack', () => {
   );
 
   test(
+    'a branch goes on alone, differs by what it did, and is merged back',
+    async () => {
+      const main = await newStream();
+      const submitted = await client.submitEdits(main.id, fourTowns.slice(0, 2));
+      const [first, second] = await client.waitForEdits(main.id, submitted.edits);
+      const branch = await client.createBranch(main.id, { name: `${main.name} trial` });
+      expect(branch).toMatchObject({ status: 'ready', head: 1, origin: { streamId: main.id, seq: 1 } });
+      const moved = await client.submitEdits(branch.id, [town(String(second.subject), 'Rome'), fourTowns[2]]);
+      expect(statuses(await client.waitForEdits(branch.id, moved.edits))).toEqual(['verified', 'verified']);
+      await client.revoke(branch.id, [first.id], 'not in the branch');
+      expect((await client.getEdit(branch.id, first.id)).status).toBe('revoked');
+      expect((await client.getEdit(branch.id, second.id)).status).toBe('superseded');
+      expect(statuses(await client.waitForEdits(main.id, submitted.edits))).toEqual(['verified', 'verified']);
+      const deep = await client.verify(branch.id, { deep: true });
+      expect(deep).toMatchObject({ seq: 4, ok: true });
+      for (const layer of deep.deep ?? []) expect(layer.weightError).toBeLessThan(1e-4);
+
+      const diff = await client.diff(main.id, { with: branch.id });
+      expect(diff.common).toMatchObject({ seq: 1 });
+      expect(diff.counts).toEqual({ added: 1, removed: 1, changed: 1, kept: 0 });
+      expect(diff.layers.map(({ layer }) => layer)).toEqual(main.config.layers);
+      for (const { distance, from, to } of diff.layers) {
+        const norms = [from?.deltaNorm ?? 0, to?.deltaNorm ?? 0];
+        expect(distance).toBeGreaterThan(Math.abs(norms[0] - norms[1]));
+        expect(distance).toBeLessThan(norms[0] + norms[1]);
+      }
+
+      const request = { from: branch.name, revocations: true };
+      const preview = await client.merge(main.id, { ...request, dryRun: true });
+      expect(preview.counts).toEqual({ edits: 2, revocations: 1, conflicts: 0, present: 0 });
+      const merged = await client.merge(main.id, request);
+      expect(merged.queued.map(({ mergedFrom }) => mergedFrom)).toEqual(moved.edits.map(({ id }) => id));
+      const edits = await client.waitForEdits(main.id, merged.queued);
+      expect(statuses(edits)).toEqual(['verified', 'verified']);
+      expect((await client.getEdit(main.id, first.id)).status).toBe('revoked');
+      expect((await client.merge(main.id, request)).counts).toMatchObject({ edits: 0, revocations: 0, present: 2 });
+      expect((await client.diff(main.id, { with: branch.id })).counts).toEqual({
+        added: 0,
+        removed: 0,
+        changed: 0,
+        kept: 2,
+      });
+      const back = await client.rollback(main.id, { at: new Date(Date.parse(branch.createdAt) + 1).toISOString() });
+      expect([back.head, back.hash]).toEqual([1, branch.headHash]);
+    },
+    5 * minutes,
+  );
+
+  test(
     'a layer spread over two workers: edits are written, weighed, taken out and outlive the loss of either',
     async () => {
       const stream = await newStream({ rowShards: 2 });
