@@ -58,10 +58,11 @@ export function inheritedEdits({ path, lineage, kept }: Inheritance, where = Pri
       SELECT m.edit_id, ${last(path)} AS there, ${last(lineage)} AS here FROM batch_edits m
       WHERE m.source_seq IS NULL AND (${isWithin('m', path)} OR ${isWithin('m', lineage)}) GROUP BY m.edit_id
     ) w JOIN edits e ON e.id = w.edit_id
-    LEFT JOIN LATERAL (
-      SELECT m.seq, m.replaced_by, b.reason FROM batch_edits m JOIN batches b USING (stream_id, seq)
-      WHERE m.edit_id = e.id AND m.source_seq = w.here[1] AND ${isWithin('m', lineage)} LIMIT 1
-    ) r ON true
+    LEFT JOIN (
+      SELECT DISTINCT ON (m.edit_id, m.source_seq) m.edit_id, m.source_seq, m.seq, m.replaced_by, b.reason
+      FROM batch_edits m JOIN batches b USING (stream_id, seq)
+      WHERE m.source_seq IS NOT NULL AND ${isWithin('m', lineage)} ORDER BY m.edit_id, m.source_seq, m.seq
+    ) r ON r.edit_id = e.id AND r.source_seq = w.here[1]
     WHERE w.there IS NOT NULL AND ${where}`;
 }
 
