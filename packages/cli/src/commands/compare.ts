@@ -118,7 +118,7 @@ function mergeText({ dryRun, counts, conflicts, edits, revoked }: MergeResponse)
     ),
     ...listed('+', edits.map(shown), counts.edits),
     `${counts.edits} edits ${dryRun ? 'would be' : 'are'} queued, ${counts.present} are here already, ${counts.revocations} ${
-      dryRun ? 'would be revoked' : 'revoked'
+      dryRun ? 'would be revoked' : 'are revoked in turn'
     }${revoked ? `; the head is now ${revoked.head}` : ''}.`,
   ].join('\n');
 }

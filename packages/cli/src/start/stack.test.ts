@@ -221,7 +221,7 @@ describe('a running stack', () => {
       expect(merged.queued.map(({ mergedFrom }) => mergedFrom)).toEqual(moved.edits.map(({ id }) => id));
       const edits = await client.waitForEdits(main.id, merged.queued);
       expect(statuses(edits)).toEqual(['verified', 'verified']);
-      expect((await client.getEdit(main.id, first.id)).status).toBe('revoked');
+      await until(async () => (await client.getEdit(main.id, first.id)).status === 'revoked');
       expect((await client.merge(main.id, request)).counts).toMatchObject({ edits: 0, revocations: 0, present: 2 });
       expect((await client.diff(main.id, { with: branch.id })).counts).toEqual({
         added: 0,
