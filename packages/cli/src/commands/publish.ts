@@ -42,7 +42,9 @@ export function addPublish(program: Command, contextOf: ContextOf): void {
       });
       context.output.done();
       if (ended.status !== 'done') process.exitCode = 1;
-      context.result({ publication: ended }, () => summary(ended));
+      const aliases = await client.listAliases(context);
+      const serving = aliases.find((each) => each.target === target && each.alias === alias) ?? null;
+      context.result({ publication: ended, serving }, () => summary(ended, serving?.loraName));
     });
 
   program
@@ -69,7 +71,10 @@ export function addPublish(program: Command, contextOf: ContextOf): void {
     });
 }
 
-function summary({ status, alias, target, loraName, seq, detail, steps }: Publication): string {
+function summary(
+  { status, alias, target, loraName, seq, detail, steps }: Publication,
+  serving: string | undefined,
+): string {
   const verified = steps.find(({ step }) => step === 'verify')?.detail;
   if (status === 'done')
     return [
@@ -81,6 +86,5 @@ function summary({ status, alias, target, loraName, seq, detail, steps }: Public
     ]
       .filter((line) => line !== '')
       .join('\n');
-  const serving = steps.find(({ step }) => step === 'fallback')?.detail.serving;
   return `Not published: ${detail}\n${alias} on ${target} still means ${serving ?? 'nothing'}.`;
 }
