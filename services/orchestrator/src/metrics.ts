@@ -1,6 +1,11 @@
-import type { BatchSeconds } from '@errata/contracts';
+import type { BatchKind, BatchSeconds } from '@errata/contracts';
 import type { ClaimedBatch } from '@errata/store';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+
+const phasesOf: Readonly<Record<BatchKind, readonly (keyof BatchSeconds)[]>> = {
+  apply: ['targets', 'keys', 'update', 'total'],
+  revoke: ['update', 'total'],
+};
 
 /** Metrics of the pipeline. Labels are bounded: names of activities, steps and errors, never streams or edits. */
 export interface ActivityMetrics {
@@ -17,7 +22,7 @@ export interface ActivityMetrics {
 export function createMetrics(registry: Registry): ActivityMetrics {
   const registers = [registry];
   const buckets = [0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300];
-  return {
+  const metrics: ActivityMetrics = {
     activitySeconds: new Histogram({
       name: 'errata_activity_duration_seconds',
       help: 'Time of one run of an activity',
@@ -70,11 +75,17 @@ export function createMetrics(registry: Registry): ActivityMetrics {
       registers,
     }),
   };
+  // There from the start: what appears with its first batch has no increase by it.
+  for (const [kind, phases] of Object.entries(phasesOf)) {
+    metrics.editsWritten.inc({ kind }, 0);
+    for (const phase of phases) metrics.batchSeconds.zero({ kind, phase });
+  }
+  for (const outcome of ['verified', 'missed']) metrics.editsAsked.inc({ outcome }, 0);
+  return metrics;
 }
 
 /** Counts a committed batch. A commit that is repeated because its answer was lost counts again. */
 export function observeBatch(metrics: ActivityMetrics, { kind, edits }: ClaimedBatch, seconds: BatchSeconds): void {
-  const phases = kind === 'apply' ? (['targets', 'keys', 'update', 'total'] as const) : (['update', 'total'] as const);
-  for (const phase of phases) metrics.batchSeconds.observe({ kind, phase }, seconds[phase]);
+  for (const phase of phasesOf[kind]) metrics.batchSeconds.observe({ kind, phase }, seconds[phase]);
   metrics.editsWritten.inc({ kind }, edits.length);
 }

@@ -397,7 +397,9 @@ describe('a running stack', () => {
           (await client.submitEdits(stream.id, [{ ...fourTowns[0], ...probes }, fourTowns[1]])).edits,
         );
         // The main job has been evaluated; where this test runs alone, nothing has.
-        if ((await scraper.values('errata_evaluation_perplexity')).length === 0) await client.evaluate(stream.id);
+        const isEvaluated = async () => (await scraper.values('errata_evaluation_perplexity')).length > 0;
+        if (!(await isEvaluated())) await client.evaluate(stream.id);
+        await until(isEvaluated);
         // Two scrapes after the last of it.
         await new Promise((resolve) => setTimeout(resolve, 2500));
         const empty: string[] = [];
