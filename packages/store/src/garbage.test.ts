@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createStore, type Store } from './index.js';
-import { startTestDatabase, type TestDatabase } from './testing/index.js';
-import { sampleEdit, sampleStream, sql, write } from './testing/samples.js';
+import { startTestDatabase, type TestDatabase, writeSyntheticLog } from './testing/index.js';
+import { sampleEdit, sampleMatrix, sampleStream, sql, write } from './testing/samples.js';
 
 const DAY_MS = 86_400_000;
 let database: TestDatabase;
@@ -110,7 +110,8 @@ it('guards whatever anything stands on, whoever asks', async () => {
 
 it('goes on where it was interrupted', async () => {
   const stream = await sampleStream(store, 'interrupted');
-  for (let i = 0; i < 70; i++) await write(store, stream, [sampleEdit(`interrupted ${i}`, 'x')]);
+  const [keys, b] = [sampleMatrix(6, 1, 1), sampleMatrix(4, 1, 2)];
+  await writeSyntheticLog(database.url, stream, 70, () => ({ keys, g: keys, b, rDiagonal: [1] }));
   await store.rollback(stream.id, 2);
   const stop = new AbortController();
   let looked = 0;

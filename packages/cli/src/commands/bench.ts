@@ -5,6 +5,7 @@ import type { RawRlsOptions } from '../bench/options.js';
 import { type CliContext, type ContextOf, fromHere } from '../context.js';
 import { UsageError } from '../failure.js';
 import { textTable } from '../tables.js';
+import { addHistoryBench } from './bench-history.js';
 import { addModelBenches } from './bench-model.js';
 
 interface RlsOptions extends RawRlsOptions {
@@ -51,6 +52,7 @@ export function addBench(program: Command, contextOf: ContextOf): void {
     .addHelpText('after', '\nExample:\n  errata bench crossover --d-in 4096 --d-out 1024 --plot crossover.svg')
     .action(async (options: CrossoverFlags, command: Command) => crossover(options, contextOf(command)));
   addModelBenches(bench, contextOf);
+  addHistoryBench(bench, contextOf);
 }
 
 function shared(command: Command): Command {

@@ -1,2 +1,3 @@
 export { startTestDatabase, type TestDatabase } from './database.js';
 export { startTestServer, type TestServer } from './server.js';
+export { logBytes, rawCopySeconds, writeSyntheticLog } from './synthetic-log.js';

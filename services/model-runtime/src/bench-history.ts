@@ -1,0 +1,179 @@
+import { performance } from 'node:perf_hooks';
+import { parseArgs } from 'node:util';
+import { requirePreset } from '@errata/editor';
+import { createDelta, type Deltas, disposeDelta, loadModel, type Model, scoreContinuations } from '@errata/model';
+import { createStore, type Matrix, migrate, type Store } from '@errata/store';
+import { logBytes, rawCopySeconds, startTestServer, writeSyntheticLog } from '@errata/store/testing';
+import { createEngine } from '@errata/tensor';
+import { StreamStates } from './stream-states.js';
+import { WeightSnapshots } from './weight-snapshots.js';
+
+/** What is asked after each rollback. */
+const question = { prompt: 'The capital of France is', continuation: ' Paris' };
+/** Positions at which the answer is held against one composed without folds or snapshots. */
+const checked = 3;
+const chunkBytes = 4 * 1024 * 1024;
+
+const { values } = parseArgs({
+  options: {
+    model: { type: 'string' },
+    positions: { type: 'string', default: '10000' },
+    rollbacks: { type: 'string', default: '20' },
+    every: { type: 'string', default: '500' },
+  },
+});
+const positions = Number(values.positions);
+const rollbacks = Number(values.rollbacks);
+/** Positions between snapshots: what the policy's half second of replay comes to at this size. */
+const every = Number(values.every);
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+function quantile(sorted: readonly number[], share: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+}
+
+async function timed<Result>(work: () => Promise<Result>): Promise<{ ms: number; result: Result }> {
+  const begun = performance.now();
+  const result = await work();
+  return { ms: performance.now() - begun, result };
+}
+
+/** A pool of numbers that factors are cut from: making gigabytes of random numbers is not what is measured. */
+function numbers(): (rows: number, seed: number) => Matrix {
+  const pool = Float32Array.from({ length: 1 << 20 }, (_, i) => 0.02 * Math.sin(i * 12.9898) * Math.cos(i * 78.233));
+  return (rows, seed) => {
+    const at = (seed * 7919) % (pool.length - rows);
+    return { rows, columns: 1, data: pool.slice(at, at + rows) };
+  };
+}
+
+async function ask(model: Model, deltas: Deltas): Promise<number> {
+  return (await scoreContinuations(model, [question], { deltas }))[0].nll;
+}
+
+/** Of all columns at once, without folds or snapshots. */
+async function composed(model: Model, store: Store, streamId: string, seq: number, layers: readonly number[]) {
+  const { seqs } = await store.lineage(streamId, seq);
+  const { hiddenSize, intermediateSize } = model.config;
+  const deltas = new Map();
+  for (const layer of layers) {
+    const left = new Float32Array(seqs.length * hiddenSize);
+    const right = new Float32Array(seqs.length * intermediateSize);
+    for (let at = 0; at < seqs.length; at += 500)
+      for (const [i, { g, b }] of (await store.readEntries(streamId, layer, seqs.slice(at, at + 500))).entries()) {
+        left.set(b.data, (at + i) * hiddenSize);
+        right.set(g.data, (at + i) * intermediateSize);
+      }
+    deltas.set(layer, createDelta(model, layer, { rank: seqs.length, left, right }, 'dense'));
+  }
+  const nll = await ask(model, deltas);
+  for (const delta of deltas.values()) disposeDelta(delta);
+  return nll;
+}
+
+const path = values.model;
+if (path === undefined) throw new Error('--model names no weight file');
+const model = await loadModel({ engine: await createEngine(), path });
+const { hiddenSize, intermediateSize, architecture, layers: depth } = model.config;
+const server = await startTestServer();
+try {
+  await server.query('CREATE DATABASE bench');
+  const url = server.url('bench');
+  await migrate(url);
+  const store = createStore({ databaseUrl: url });
+  const config = requirePreset(model.config);
+  const { layers } = config;
+  await store.registerModel({ id: model.id, name: 'bench', architecture, layers: depth, hiddenSize, intermediateSize });
+  const stream = await store.createStream({ name: 'bench', modelId: model.id, config });
+  const empty = await logBytes(url);
+  const matrix = numbers();
+  say(`writing ${positions} positions of ${layers.length} layers`);
+  const wrote = await timed(() =>
+    writeSyntheticLog(url, stream, positions, (seq, layer) => {
+      const g = matrix(intermediateSize, seq * 31 + layer);
+      return { keys: g, g, b: matrix(hiddenSize, seq * 17 + layer), rDiagonal: [1] };
+    }),
+  );
+  const bytesPerEdit = ((await logBytes(url)) - empty) / positions;
+  const floorBytesPerEdit = layers.length * 4 * (2 * intermediateSize + hiddenSize);
+  say(`wrote it in ${(wrote.ms / 1000).toFixed(1)} s; taking snapshots every ${every} positions`);
+
+  const onDamaged = () => {
+    throw new Error('a snapshot is damaged');
+  };
+  const snapshots = new WeightSnapshots(model, store, onDamaged);
+  const writer = new StreamStates(model, store, snapshots);
+  let writeMs = 0;
+  let snapshotBytes = 0;
+  let taken = 0;
+  for (let seq = every; seq <= positions; seq += every) {
+    const held = await writer.foldsAt(stream.id, seq);
+    if (held === null) continue;
+    const { ms, result } = await timed(() => snapshots.save(stream.id, held));
+    held.release();
+    if (!result.created) continue;
+    writeMs += ms;
+    snapshotBytes += result.snapshot.bytes;
+    taken++;
+  }
+  writer.dispose();
+
+  const kept = await store.listSnapshots(stream.id);
+  const pieces: Buffer[] = [];
+  let readMs = 0;
+  for (const { id } of kept)
+    for (const layer of layers) {
+      const { ms, result } = await timed(() => store.readSnapshotTensor(id, `${layer}/delta`));
+      readMs += ms;
+      const bytes = Buffer.from(result.data.buffer);
+      for (let at = 0; at < bytes.length; at += chunkBytes) pieces.push(bytes.subarray(at, at + chunkBytes));
+    }
+  const raw = await rawCopySeconds(url, pieces);
+
+  say(`${taken} snapshots; rolling back ${rollbacks} times`);
+  const states = new StreamStates(model, store, snapshots);
+  const times: number[] = [];
+  let deviation = 0;
+  for (let i = 0; i < rollbacks; i++) {
+    const seq = 1 + ((i * 2654435761 + 12345) % positions);
+    const { ms, result } = await timed(async () => {
+      await store.rollback(stream.id, seq);
+      const { head } = await store.getStream(stream.id);
+      return ask(model, (await states.at({ streamId: stream.id, seq: head, staged: [] })).deltas);
+    });
+    times.push(ms);
+    if (i < checked)
+      deviation = Math.max(deviation, Math.abs(result - (await composed(model, store, stream.id, seq, layers))));
+  }
+  times.sort((a, b) => a - b);
+  const branches: number[] = [];
+  for (let i = 0; i < 9; i++) {
+    const seq = 1 + ((i * 40503) % positions);
+    branches.push((await timed(() => store.createBranch(stream.id, { name: `branch ${i}`, seq }))).ms);
+  }
+  branches.sort((a, b) => a - b);
+  process.stdout.write(
+    `${JSON.stringify({
+      positions,
+      layers: layers.length,
+      rollbackMs: { p50: quantile(times, 0.5), p95: quantile(times, 0.95) },
+      answerDeviation: deviation,
+      branchMs: quantile(branches, 0.5),
+      snapshots: taken,
+      snapshotBytes,
+      snapshotWriteRatio: writeMs / 1000 / raw.write,
+      snapshotReadRatio: readMs / 1000 / raw.read,
+      rawCopyMBs: { write: snapshotBytes / 1e6 / raw.write, read: snapshotBytes / 1e6 / raw.read },
+      bytesPerEdit,
+      floorBytesPerEdit,
+      overheadBytesPerEdit: bytesPerEdit - floorBytesPerEdit,
+    })}\n`,
+  );
+  states.dispose();
+  await store.close();
+} finally {
+  await server.stop();
+}
