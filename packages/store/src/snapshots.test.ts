@@ -131,3 +131,47 @@ it('says what a replay costs from the nearest snapshot', async () => {
   expect(await store.replayCost(streamId, 2, 'weights')).toMatchObject({ from: 0, entries: 4 });
   expect(await store.replayCost(streamId, 0, 'weights')).toEqual({ from: 0, entries: 0, bytes: 0 });
 });
+
+/** Object storage in memory that can be full: the failure is made where the driver of a real one would report it. */
+class Objects {
+  readonly held = new Map<string, Buffer>();
+  room = Number.POSITIVE_INFINITY;
+
+  async put(key: string, bytes: Buffer): Promise<void> {
+    if (this.held.size >= this.room) throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+    this.held.set(key, Buffer.from(bytes));
+  }
+  async get(key: string): Promise<Buffer> {
+    const bytes = this.held.get(key);
+    if (!bytes) throw new Error(`no object ${key}`);
+    return bytes;
+  }
+  async remove(key: string): Promise<void> {
+    this.held.delete(key);
+  }
+}
+
+it('leaves nothing half-written where storage is full, and goes on when there is room', async () => {
+  const { id: streamId } = await streamWith('full', 2);
+  const objects = new Objects();
+  const remote = createStore({ databaseUrl: database.url, objects });
+  const key = { streamId, kind: 'weights', form: 'x' } as const;
+  const old = await remote.saveSnapshot({ ...key, seq: 1 }, [tensor('a', 5, 51)]);
+  expect(objects.held.size).toBe(2);
+  objects.room = 3;
+  await expect(remote.saveSnapshot({ ...key, seq: 2 }, [tensor('a', 9, 52)])).rejects.toThrow('no space left');
+  expect((await remote.listSnapshots(streamId)).map(({ seq }) => seq)).toEqual([1]);
+  expect(same(await remote.readSnapshotTensor(old.snapshot.id, 'a'), tensor('a', 5, 51))).toBe(true);
+  await write(remote, await remote.getStream(streamId), [sampleEdit('full on', 'x')]);
+  expect(await remote.collectGarbage({ keepMs: 0, graceMs: -1000 })).toMatchObject({ snapshots: 0 });
+  expect(objects.held.size).toBe(2);
+
+  objects.room = Number.POSITIVE_INFINITY;
+  const { snapshot } = await remote.saveSnapshot({ ...key, seq: 2 }, [tensor('a', 9, 52)]);
+  expect(same(await remote.readSnapshotTensor(snapshot.id, 'a'), tensor('a', 9, 52))).toBe(true);
+  await expect(store.readSnapshotTensor(snapshot.id, 'a')).rejects.toMatchObject({ code: 'NOT_READY' });
+  await remote.dropSnapshot(snapshot.id);
+  await remote.collectGarbage({ keepMs: 0, graceMs: -1000 });
+  expect(objects.held.size).toBe(2);
+  await remote.close();
+});

@@ -20,12 +20,16 @@ const { values } = parseArgs({
     positions: { type: 'string', default: '10000' },
     rollbacks: { type: 'string', default: '20' },
     every: { type: 'string', default: '500' },
+    batch: { type: 'string', default: '1' },
   },
 });
 const positions = Number(values.positions);
 const rollbacks = Number(values.rollbacks);
 /** Positions between snapshots: what the policy's half second of replay comes to at this size. */
 const every = Number(values.every);
+
+/** Edits of a position. */
+const batch = Number(values.batch);
 
 function say(text: string): void {
   process.stderr.write(`${text}\n`);
@@ -45,8 +49,8 @@ async function timed<Result>(work: () => Promise<Result>): Promise<{ ms: number;
 function numbers(): (rows: number, seed: number) => Matrix {
   const pool = Float32Array.from({ length: 1 << 20 }, (_, i) => 0.02 * Math.sin(i * 12.9898) * Math.cos(i * 78.233));
   return (rows, seed) => {
-    const at = (seed * 7919) % (pool.length - rows);
-    return { rows, columns: 1, data: pool.slice(at, at + rows) };
+    const at = (seed * 7919) % (pool.length - rows * batch);
+    return { rows, columns: batch, data: pool.slice(at, at + rows * batch) };
   };
 }
 
@@ -60,14 +64,15 @@ async function composed(model: Model, store: Store, streamId: string, seq: numbe
   const { hiddenSize, intermediateSize } = model.config;
   const deltas = new Map();
   for (const layer of layers) {
-    const left = new Float32Array(seqs.length * hiddenSize);
-    const right = new Float32Array(seqs.length * intermediateSize);
+    const rank = seqs.length * batch;
+    const left = new Float32Array(rank * hiddenSize);
+    const right = new Float32Array(rank * intermediateSize);
     for (let at = 0; at < seqs.length; at += 500)
       for (const [i, { g, b }] of (await store.readEntries(streamId, layer, seqs.slice(at, at + 500))).entries()) {
-        left.set(b.data, (at + i) * hiddenSize);
-        right.set(g.data, (at + i) * intermediateSize);
+        left.set(b.data, (at + i) * batch * hiddenSize);
+        right.set(g.data, (at + i) * batch * intermediateSize);
       }
-    deltas.set(layer, createDelta(model, layer, { rank: seqs.length, left, right }, 'dense'));
+    deltas.set(layer, createDelta(model, layer, { rank, left, right }, 'dense'));
   }
   const nll = await ask(model, deltas);
   for (const delta of deltas.values()) disposeDelta(delta);
@@ -94,10 +99,10 @@ try {
   const wrote = await timed(() =>
     writeSyntheticLog(url, stream, positions, (seq, layer) => {
       const g = matrix(intermediateSize, seq * 31 + layer);
-      return { keys: g, g, b: matrix(hiddenSize, seq * 17 + layer), rDiagonal: [1] };
+      return { keys: g, g, b: matrix(hiddenSize, seq * 17 + layer), rDiagonal: new Array<number>(batch).fill(1) };
     }),
   );
-  const bytesPerEdit = ((await logBytes(url)) - empty) / positions;
+  const bytesPerEdit = ((await logBytes(url)) - empty) / (positions * batch);
   const floorBytesPerEdit = layers.length * 4 * (2 * intermediateSize + hiddenSize);
   say(`wrote it in ${(wrote.ms / 1000).toFixed(1)} s; taking snapshots every ${every} positions`);
 
@@ -158,6 +163,7 @@ try {
   process.stdout.write(
     `${JSON.stringify({
       positions,
+      batch,
       layers: layers.length,
       rollbackMs: { p50: quantile(times, 0.5), p95: quantile(times, 0.95) },
       answerDeviation: deviation,

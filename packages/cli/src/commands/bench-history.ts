@@ -13,6 +13,7 @@ interface HistoryFlags {
   readonly positions: string;
   readonly rollbacks: string;
   readonly every: string;
+  readonly batch: string;
   readonly model?: string;
 }
 
@@ -21,7 +22,8 @@ export function addHistoryBench(bench: Command, contextOf: ContextOf): void {
   bench
     .command('history')
     .description('time rollbacks, branches and snapshots of a long log in a Postgres of its own')
-    .option('--positions <n>', 'positions of the log, of one edit each', '10000')
+    .option('--positions <n>', 'positions of the log', '10000')
+    .option('--batch <n>', 'edits of a position', '1')
     .option('--rollbacks <n>', 'rollbacks to random positions, each with an answer of the model', '20')
     .option('--every <n>', 'positions between two snapshots', '500')
     .option('--model <file>', 'weight file (default: the installed model)')
@@ -34,18 +36,13 @@ export function addHistoryBench(bench: Command, contextOf: ContextOf): void {
       const model = flags.model === undefined ? locateTools(context.env).modelPath : fromHere(context.env, flags.model);
       if (model === undefined)
         throw new UsageError('no model is installed: run "npm run setup", or name one with --model');
-      for (const [name, value] of Object.entries({
-        positions: flags.positions,
-        rollbacks: flags.rollbacks,
-        every: flags.every,
-      }))
+      const { positions, rollbacks, every, batch } = flags;
+      const numbers = { positions, rollbacks, every, batch };
+      for (const [name, value] of Object.entries(numbers))
         if (!/^[1-9]\d{0,6}$/.test(value))
           throw new UsageError(`--${name} ${JSON.stringify(value)}: give a whole number from 1`);
-      const { positions, rollbacks, every } = flags;
-      const report = await run(
-        ['--model', model, '--positions', positions, '--rollbacks', rollbacks, '--every', every],
-        context,
-      );
+      const args = Object.entries(numbers).flatMap(([name, value]) => [`--${name}`, value]);
+      const report = await run(['--model', model, ...args], context);
       context.output.done();
       context.result(report, () => textTable(['figure', 'value'], rowsOf(report)));
     });
