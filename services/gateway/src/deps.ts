@@ -92,8 +92,8 @@ export interface WorkflowGateway {
   repair(streamId: string, signal: AbortSignal): Promise<RepairReport>;
   /** Starts the writing of an export that the store already holds. */
   startExport(exportId: string): Promise<void>;
-  /** Asks an export to stop; its record says when it has. */
-  cancelExport(exportId: string): Promise<void>;
+  /** Asks an export to stop; its record says when it has. Answers whether anything runs that can. */
+  cancelExport(exportId: string): Promise<boolean>;
   /** Starts a publication that the store already holds. */
   startPublication(publicationId: string): Promise<void>;
   /** Whether Temporal answers. */

@@ -17,6 +17,7 @@ import {
   ServiceError,
   WithStartWorkflowOperation,
   WorkflowFailedError,
+  WorkflowNotFoundError,
   WorkflowUpdateFailedError,
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
@@ -123,9 +124,16 @@ export function connectWorkflows(options: TemporalOptions): WorkflowGateway & { 
       run<TakeSnapshotResponse['snapshot']>('snapshot', `snapshot-${streamId}-${seq}`, { streamId, seq }, signal),
     repair: (streamId, signal) => run<RepairReport>('repair', `repair-${streamId}`, { streamId }, signal),
     startExport: (exportId) => start('exportStream', `export-${exportId}`, { exportId }),
-    async cancelExport(exportId) {
-      await within(wakeTimeoutMs, null, () => client.workflow.getHandle(`export-${exportId}`).cancel());
-    },
+    cancelExport: (exportId) =>
+      within(wakeTimeoutMs, null, async () => {
+        try {
+          await client.workflow.getHandle(`export-${exportId}`).cancel();
+          return true;
+        } catch (error) {
+          if (error instanceof WorkflowNotFoundError) return false;
+          throw error;
+        }
+      }),
     startPublication: (publicationId) => start('publishStream', `publish-${publicationId}`, { publicationId }),
     async ping() {
       await within(pingTimeoutMs, null, () => connection.workflowService.getSystemInfo({}));

@@ -119,11 +119,15 @@ export function exportRoutes(deps: GatewayDeps): Route[] {
       reply: exportSchema,
       handler: async ({ params, signal }) => {
         const { id, status, destination, streamId } = await find(params);
-        if (status === 'queued' || status === 'running') await deps.workflows.cancelExport(id);
-        else if (status === 'done') {
+        const discard = (published: boolean) =>
+          deps.runtime.discardExport({ exportId: id, destination, published }, { timeoutMs: discardTimeoutMs, signal });
+        const runs = status === 'queued' || status === 'running';
+        if (runs && !(await deps.workflows.cancelExport(id))) {
+          await discard(false);
+          await deps.store.updateExport(id, { status: 'cancelled', detail: 'cancelled' });
+        } else if (status === 'done') {
           await deps.store.deleteExport(id);
-          const request = { exportId: id, destination, published: true };
-          await deps.runtime.discardExport(request, { timeoutMs: discardTimeoutMs, signal });
+          await discard(true);
         }
         return { json: await deps.store.getExport(id, streamId) };
       },

@@ -86,9 +86,9 @@ export class RecordingWorkflows implements WorkflowGateway {
   async startExport(exportId: string): Promise<void> {
     this.record('startExport', exportId);
   }
-  async cancelExport(exportId: string): Promise<void> {
+  async cancelExport(exportId: string): Promise<boolean> {
     this.record('cancelExport', exportId);
-    await this.store.updateExport(exportId, { status: 'cancelled' });
+    return false;
   }
   async startPublication(publicationId: string): Promise<void> {
     this.record('startPublication', publicationId);
