@@ -152,7 +152,10 @@ describe('editStream', () => {
     recording.queue.push(plan(1));
     await withStream(recording, async (handle) => {
       await until(() => recording.calls.includes('failStream condition 1e9'));
-      expect(await handle.query(stateQuery)).toMatchObject({ failed: true, phase: 'idle' });
+      // The activity has been called, and the workflow is yet to hear of it.
+      await expect
+        .poll(() => handle.query(stateQuery), { timeout: 30_000 })
+        .toMatchObject({ failed: true, phase: 'idle' });
       broken = false;
       await handle.executeUpdate(resumeUpdate);
       await until(() => recording.head === 1);
