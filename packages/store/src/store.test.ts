@@ -33,7 +33,7 @@ describe('a batch from claim to commit', () => {
     expect(after).toMatchObject({ head: 1, headHash: done.hash, counts: { applied: 2 } });
     expect(await store.claimBatch(stream.id, 8)).toBeNull();
     expect(await store.listStreamsWithWork()).not.toContain(stream.id);
-    expect(await store.verifyLog(stream.id, 1)).toEqual({ hash: done.hash, entries: 2, problems: [] });
+    expect(await store.verifyLog(stream.id, 1)).toEqual({ hash: done.hash, entries: 2, problems: [], damage: [] });
     expect(await store.hashAt(stream.id, 1)).toBe(done.hash);
     expect(await store.hashAt(stream.id, 0)).toBe(stream.headHash);
     expect((await store.activeEdits(stream.id)).map((edit) => [edit.subject, edit.seq, edit.column])).toEqual([
