@@ -8,6 +8,7 @@ import type { OnStackEvent } from './events.js';
 import { lastLines, readFrom } from './tail.js';
 
 const readyPollMs = 50;
+const endingSignals: ReadonlySet<NodeJS.Signals> = new Set(['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGHUP']);
 
 /** How one process of a stack is run. */
 export interface ProcessSpec {
@@ -41,7 +42,7 @@ export interface Supervised {
   start(): Promise<void>;
   /** Sends a signal as an outsider would: the supervisor treats what follows as a crash. */
   kill(signal: NodeJS.Signals): void;
-  /** Waits until the process is ready again after a crash. */
+  /** Waits until the process is ready again after a crash, also one that `kill` has only just caused. */
   ready(timeoutMs?: number): Promise<void>;
   /** Ends the process and does not start it again. @param signal what asks it to; its own stop signal when left out */
   stop(signal?: NodeJS.Signals): Promise<void>;
@@ -55,6 +56,8 @@ export function supervise(spec: ProcessSpec, onEvent: OnStackEvent, onChange: ()
   const policy = spec.restart ?? defaultRestartPolicy;
   const crashes: number[] = [];
   let child: ChildProcess | undefined;
+  /** Was told to end from outside, which it may not have done yet. */
+  let struck: ChildProcess | undefined;
   let exited: Promise<string> = Promise.resolve('');
   let state: ProcessState = 'stopped';
   let logStart = 0;
@@ -169,10 +172,13 @@ export function supervise(spec: ProcessSpec, onEvent: OnStackEvent, onChange: ()
         throw error;
       }
     },
-    kill: (signal) => void child?.kill(signal),
+    kill(signal) {
+      if (endingSignals.has(signal)) struck = child;
+      child?.kill(signal);
+    },
     async ready(timeoutMs = spec.readyTimeoutMs) {
       const deadline = performance.now() + timeoutMs;
-      while (state !== 'ready' || child === undefined) {
+      while (state !== 'ready' || child === undefined || child === struck) {
         if (state === 'failed') throw notReady(`has failed (${lastExit})`);
         if (performance.now() > deadline) throw notReady(`was not ready again after ${timeoutMs / 1000} s`);
         await sleep(readyPollMs);
