@@ -415,6 +415,18 @@ test('faults of the command line are told apart from failures', async () => {
   }
 });
 
+test('a command below another takes the stream that was named behind either', async () => {
+  streams = [stream, { ...stream, name: 'rules' }];
+  for (const args of [
+    ['edits', 'show', '-s', stream.id, edit.id],
+    ['edits', '-s', stream.id, 'show', edit.id],
+  ]) {
+    received = [];
+    await run(...args);
+    expect(received.map(({ url }) => url)).toContain(`/v1/streams/${stream.id}/edits/${edit.id}/history`);
+  }
+});
+
 test('every command has help with an example', async () => {
   const names = createProgram({
     stdout: process.stdout,

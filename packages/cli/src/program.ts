@@ -68,6 +68,7 @@ export function createProgram(io: ProgramIo): Command {
   addTune(program, contextOf);
   addConformance(program, contextOf);
   shareOptions(program);
+  program.hook('preAction', (_, command) => takeOptions(command));
   return program;
 }
 
@@ -79,6 +80,14 @@ function shareOptions(command: Command): void {
     sub.exitOverride();
     shareOptions(sub);
   }
+}
+
+/** Options that a command shares with the one it is below, such as --stream, are read by that one: it has them too. */
+function takeOptions(command: Command): void {
+  for (const name of command.options.map((option) => option.attributeName()))
+    for (let at = command.parent; at; at = at.parent)
+      if (command.getOptionValueSource(name) !== 'cli' && at.getOptionValueSource(name) === 'cli')
+        command.setOptionValueWithSource(name, at.getOptionValue(name), 'cli');
 }
 
 function contextFrom(command: Command, io: ProgramIo): CliContext {
