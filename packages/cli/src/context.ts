@@ -1,7 +1,9 @@
+import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { ErrataClient } from '@errata/client';
 import { ErrataError, type Stream } from '@errata/contracts';
 import type { Command } from 'commander';
+import { UsageError } from './failure.js';
 import type { Output } from './start/output.js';
 
 /** What every command works with; the options that all commands share are already read. */
@@ -49,6 +51,13 @@ export async function findStream(
 /** A path as the person means it: npm runs scripts in the root of the project, INIT_CWD is where it was called. */
 export function fromHere(env: CliContext['env'], path: string): string {
   return resolve(env.INIT_CWD ?? '.', path);
+}
+
+/** The text of a file that the command line names. @throws UsageError */
+export function readGiven(path: string): Promise<string> {
+  return readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new UsageError(`${path} cannot be read`, { cause });
+  });
 }
 
 export const streamOption = ['-s, --stream <stream>', 'id or name of the stream (default: the only one)'] as const;

@@ -82,7 +82,7 @@ function shareOptions(command: Command): void {
   }
 }
 
-/** Options that a command shares with the one it is below, such as --stream, are read by that one: it has them too. */
+/** Options that a command shares with those it is below, such as --stream, may be read by them: the nearest value is its own. */
 function takeOptions(command: Command): void {
   for (const name of command.options.map((option) => option.attributeName()))
     for (let at = command.parent; at; at = at.parent)
@@ -91,7 +91,7 @@ function takeOptions(command: Command): void {
 }
 
 function contextFrom(command: Command, io: ProgramIo): CliContext {
-  const { api, json = false } = sharedOptions(command);
+  const { api, json = false } = command.opts<{ api?: string; json?: boolean }>();
   // What is piped on is the result alone.
   const output = createOutput(json || !io.stdout.isTTY ? io.stderr : io.stdout);
   return {
@@ -109,14 +109,4 @@ function contextFrom(command: Command, io: ProgramIo): CliContext {
     signal: io.signal,
     env: io.env,
   };
-}
-
-/** The nearest value of the shared options, from the command up to the program. */
-function sharedOptions(command: Command): { api?: string; json?: boolean } {
-  let found: { api?: string; json?: boolean } = {};
-  for (let at: Command | null = command; at; at = at.parent) {
-    const { api, json } = at.opts<{ api?: string; json?: boolean }>();
-    found = { ...(api !== undefined && { api }), ...(json && { json }), ...found };
-  }
-  return found;
 }

@@ -12,7 +12,7 @@ export interface TestTemporal {
   readonly bundle: WorkflowBundle;
 }
 
-/** Once a process: the logger of the runtime is set. */
+/** One at a time in a process: the logger of the runtime is set, which its teardown lets go. */
 export async function startTestTemporal(): Promise<TestTemporal> {
   if (!existsSync(testServer))
     throw new Error('ERRATA_TEST_SERVER must name the time-skipping test server: run `npm test`, which sets it up');

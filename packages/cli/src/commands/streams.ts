@@ -1,8 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { type CreateStreamRequest, type EditorConfig, ErrataError } from '@errata/contracts';
 import { parsePreset } from '@errata/editor/presets';
 import { type Command, Option } from 'commander';
-import { type CliContext, type ContextOf, findStream, fromHere, streamOption } from '../context.js';
+import { type CliContext, type ContextOf, findStream, fromHere, readGiven, streamOption } from '../context.js';
 import { UsageError } from '../failure.js';
 import { streamsTable } from '../tables.js';
 import { wholeNumber } from './edits.js';
@@ -95,9 +94,7 @@ export function addStreams(program: Command, contextOf: ContextOf): void {
 /** @throws UsageError naming the file and what is wrong with it */
 async function readPreset(env: CliContext['env'], file: string): Promise<EditorConfig> {
   const path = fromHere(env, file);
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    throw new UsageError(`${path} cannot be read`, { cause });
-  });
+  const text = await readGiven(path);
   try {
     return parsePreset(path, text).config;
   } catch (cause) {

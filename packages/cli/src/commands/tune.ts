@@ -1,8 +1,8 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { editInputSchema } from '@errata/contracts';
 import { locateTools } from '@errata/devstack';
 import type { Command } from 'commander';
-import { type ContextOf, fromHere } from '../context.js';
+import { type ContextOf, fromHere, readGiven } from '../context.js';
 import { UsageError } from '../failure.js';
 import { textTable } from '../tables.js';
 import type { TrialEdit } from '../tune/trial.js';
@@ -85,9 +85,7 @@ export function addTune(program: Command, contextOf: ContextOf): void {
 
 /** @throws UsageError naming the line */
 export async function readTrialEdits(path: string): Promise<TrialEdit[]> {
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    throw new UsageError(`${path} cannot be read`, { cause });
-  });
+  const text = await readGiven(path);
   const edits = text.split('\n').flatMap((line, i) => {
     if (line.trim() === '') return [];
     let value: unknown;
