@@ -194,11 +194,16 @@ export const layerDriftSchema = z
     conditionEstimate: z.number(),
     information: z.number().describe('log det C₀ − log det C'),
     boundShare: z.number().optional().describe('deltaNorm / deltaBound'),
-    lambdaMinS: z.number().optional().describe('Smallest eigenvalue of S = I + KᵀCK of the newest batch'),
+    capacityLeft: z.number().optional().describe('tr C / tr C₀: share of the freedom of the keys that is left'),
+    editedNorm: z.number().optional().describe('Root mean square of ‖(W − W₀) k‖ / ‖k‖ over the keys k in the weights'),
+    lambdaMinS: z
+      .number()
+      .optional()
+      .describe('Smallest eigenvalue of S = I + KᵀCK of the newest batch put in; 1 where there is none'),
     lambdaMinT: z
       .number()
       .optional()
-      .describe('Smallest eigenvalue of T = I − KᵀCK of the newest batch: how exactly it can be taken out'),
+      .describe('Smallest eigenvalue of T = I − KᵀCK of the newest revocation; 1 where there is none'),
     symmetryError: z.number().optional().describe('Largest relative difference between C and its transpose'),
   })
   .meta({ id: 'LayerDrift' });

@@ -58,6 +58,26 @@ describe('a state', () => {
       const logDet = (values: Float64Array) => values.reduce((s, v) => s + Math.log(v), 0);
       const information = logDet(symmetricEigenvalues(await squareOf(d, inverse.c0.panels()), d)) - logDet(eigenvalues);
       expect(stats.information).toBeCloseTo(information, 7);
+      const trace = (values: Float64Array) => values.reduce((s, v) => s + v, 0);
+      const c0 = symmetricEigenvalues(await squareOf(d, inverse.c0.panels()), d);
+      expect(stats.capacityLeft / (trace(eigenvalues) / trace(c0))).toBeCloseTo(1, 8);
+      expect(stats.capacityLeft).toBeLessThan(1);
+      const { keys } = state.survivors();
+      const along = parts.linalg.matmul({ rows: keys.count, columns: d, data: keys.data }, delta, { transposeB: true });
+      const relative = Array.from({ length: keys.count }, (_, j) => {
+        const size = norm(keys.data.slice(j * d, (j + 1) * d));
+        return (norm(along.slice(j * dout, (j + 1) * dout)) / size) ** 2;
+      });
+      const mean = relative.reduce((s, v) => s + v, 0) / keys.count;
+      expect(stats.editedNorm / Math.sqrt(mean)).toBeCloseTo(1, 8);
+      // Dense: the fewest squared singular values with 99 % of their sum.
+      let [exact, covered] = [0, 0];
+      for (const square of squares.toReversed()) {
+        if (covered >= 0.99 * trace(squares)) break;
+        covered += square;
+        exact++;
+      }
+      expect(stats.effectiveRank).toBe(exact);
       expect(stats.lambdaMinS).toBeGreaterThanOrEqual(1);
       expect(stats.lambdaMinT).toBeLessThan(1);
       expect(stats.symmetryError).toBeLessThan(1e-12);

@@ -113,6 +113,11 @@ export class LayerState {
     return this.#segments.reduce((sum, s) => sum + informationOf(s), 0);
   }
 
+  /** tr C, of all shares: tr C₀ − Σ ±‖G‖², exact again after every `refresh`. */
+  get trace(): number {
+    return this.#trace;
+  }
+
   get bytes(): number {
     const start = this.#start === null ? 0 : this.#start.b.data.byteLength + this.#start.g.data.byteLength;
     return this.#base.bytes + this.#tail.bytes + start + this.#segments.reduce((sum, s) => sum + bytesOf(s), 0);

@@ -57,7 +57,16 @@ it('adds row ranges up to the layer', async () => {
     }),
   );
   const merged = mergeStats(rows);
-  for (const figure of ['deltaNorm', 'deltaBound', 'boundShare', 'anchorDeviation', 'information', 'rank'] as const)
+  for (const figure of [
+    'deltaNorm',
+    'deltaBound',
+    'boundShare',
+    'anchorDeviation',
+    'information',
+    'rank',
+    'capacityLeft',
+    'editedNorm',
+  ] as const)
     expect(merged[figure] / whole[figure]).toBeCloseTo(1, 8);
   expect(merged.spectralNorm).toBeGreaterThanOrEqual(whole.spectralNorm);
   expect(merged.spectralNorm).toBeLessThan(2 * whole.spectralNorm);

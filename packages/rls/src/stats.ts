@@ -31,6 +31,10 @@ export interface StateStats {
   readonly conditionEstimate: number;
   /** log det C₀ − log det C. */
   readonly information: number;
+  /** tr C / tr C₀: share of the freedom of the keys that is left. */
+  readonly capacityLeft: number;
+  /** Root mean square of ‖(W − its start) k‖ / ‖k‖ over the keys k in the weights: the change along what was edited. */
+  readonly editedNorm: number;
   /** Largest singular value of W − W₀. */
   readonly spectralNorm: number;
   /** λ_min(S) of the last batch put in, λ_min(T) of the last taken out; 1 where there is none. */
@@ -52,28 +56,44 @@ async function largest(n: number, apply: (x: Columns64) => Promise<Columns64>): 
   return points[points.length - 1].value;
 }
 
+/** What Δ does to the anchor, and to the keys in the weights. */
+interface Moves {
+  readonly anchorDeviation: number;
+  readonly editedNorm: number;
+}
+
 /**
  * ‖ΔK₀‖ from A₀ = λ²I + μ²K₀K₀ᵀ: μ²‖ΔK₀‖² = tr(Δ A₀ Δᵀ) − λ²‖Δ‖², and at the minimum Δ A₀ = Σ E Kᵀ with E = V − W K of
  * the columns in the weights, so tr(Δ A₀ Δᵀ) = Σ ⟨Δ k, e⟩. Of more than 1,024 columns as many are drawn evenly.
  */
-async function anchorDeviation(state: LayerState): Promise<number> {
+async function moves(state: LayerState): Promise<Moves> {
   const { mu, lambda } = state.inverse;
   const all = state.columns();
-  if (mu === 0 || all.length === 0) return 0;
+  if (all.length === 0) return { anchorDeviation: 0, editedNorm: 0 };
   const stride = Math.ceil(all.length / ANCHOR_COLUMNS);
   const drawn = all.filter((_, i) => i % stride === 0);
   let along = 0;
+  let relative = 0;
   for (let at = 0; at < drawn.length; at += BLOCK) {
     const block = drawn.slice(at, at + BLOCK);
-    const moved = (await state.changeTimes(keysOf(block, state.inputs))).data;
+    const keys = keysOf(block, state.inputs);
+    const moved = (await state.changeTimes(keys)).data;
+    const rows = state.heldRows;
+    for (let j = 0; j < block.length; j++) {
+      const size = norm(keys.data.subarray(j * keys.length, (j + 1) * keys.length));
+      if (size > 0) relative += (norm(moved.subarray(j * rows, (j + 1) * rows)) / size) ** 2;
+    }
     const residual = addInto(baseResidualsOf(block, state.heldRows).data, moved, -1);
     along += inner(moved, residual);
   }
+  const editedNorm = Math.sqrt(relative / drawn.length);
+  if (mu === 0) return { anchorDeviation: 0, editedNorm };
   let ridge = 0;
   if (lambda > 0)
     for (let first = state.rows.start; first < state.rows.end; first += BLOCK)
       ridge += norm(await state.changeRows(first, Math.min(BLOCK, state.rows.end - first))) ** 2;
-  return Math.sqrt(Math.max(0, (along * all.length) / drawn.length - lambda ** 2 * ridge)) / mu;
+  const squared = (along * all.length) / drawn.length - lambda ** 2 * ridge;
+  return { anchorDeviation: Math.sqrt(Math.max(0, squared)) / mu, editedNorm };
 }
 
 async function symmetryError(state: LayerState): Promise<number> {
@@ -129,10 +149,11 @@ export async function measureState(parts: RlsParts, state: LayerState): Promise<
     ...spectrum,
     deltaBound,
     boundShare: deltaBound === 0 ? 0 : spectrum.deltaNorm / deltaBound,
-    anchorDeviation: await anchorDeviation(state),
+    ...(await moves(state)),
     rank,
     conditionEstimate,
     information: state.information,
+    capacityLeft: state.trace / inverse.trace,
     lambdaMinS: last(1),
     lambdaMinT: last(-1),
     symmetryError: await symmetryError(state),
@@ -157,6 +178,8 @@ export function mergeStats(stats: readonly StateStats[]): StateStats {
     effectiveRank: most((s) => s.effectiveRank),
     conditionEstimate: most((s) => s.conditionEstimate),
     information: most((s) => s.information),
+    capacityLeft: Math.min(...stats.map((s) => s.capacityLeft)),
+    editedNorm: root((s) => s.editedNorm),
     spectralNorm: root((s) => s.spectralNorm),
     lambdaMinS: Math.min(...stats.map((s) => s.lambdaMinS)),
     lambdaMinT: Math.min(...stats.map((s) => s.lambdaMinT)),

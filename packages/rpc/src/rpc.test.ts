@@ -42,6 +42,8 @@ const statistics: StatsResponse = {
   lambdaMinS: 1,
   lambdaMinT: 0.5,
   symmetryError: 0,
+  capacityLeft: 0.75,
+  editedNorm: 0.25,
   boundShare: 0.5,
   logDeviation: 0,
 };

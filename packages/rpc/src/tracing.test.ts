@@ -28,6 +28,8 @@ const nothing: StatsResponse = {
   lambdaMinS: 0,
   lambdaMinT: 0,
   symmetryError: 0,
+  capacityLeft: 0.75,
+  editedNorm: 0.25,
   boundShare: 0,
   logDeviation: 0,
 };

@@ -20,6 +20,8 @@ const driftGauges: readonly (readonly [field: keyof LayerDrift, name: string, he
   ['effectiveRank', 'errata_drift_effective_rank', 'Directions that carry the change'],
   ['rank', 'errata_drift_rank', 'Columns recorded'],
   ['conditionEstimate', 'errata_drift_condition_estimate', 'Estimated condition number of the inverse covariance'],
+  ['capacityLeft', 'errata_drift_capacity_left_ratio', 'tr C / tr C0: freedom of the keys that is left'],
+  ['editedNorm', 'errata_drift_edited_norm', 'Root mean square of |(W - W0) k| / |k| over the keys in the weights'],
   ['information', 'errata_drift_information_nats', 'log det C0 - log det C: key space spent'],
   [
     'lambdaMinT',

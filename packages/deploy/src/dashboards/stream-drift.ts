@@ -73,6 +73,18 @@ export const streamDrift: DashboardSpec = {
           'short',
           'errata_drift_information_nats',
         ),
+        perLayer(
+          'Freedom left',
+          'How much of the freedom of the keys is left?',
+          'percentunit',
+          'errata_drift_capacity_left_ratio',
+        ),
+        perLayer(
+          'Change along edited keys',
+          'How much is an edited direction turned?',
+          'short',
+          'errata_drift_edited_norm',
+        ),
         perLayer('Condition number', 'Is arithmetic still safe?', 'short', 'errata_drift_condition_estimate'),
         perLayer(
           'Conditioning of the newest revocation',

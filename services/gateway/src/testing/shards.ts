@@ -27,6 +27,8 @@ export function testFleet(): Fleet<ShardReader> {
       lambdaMinS: 1.5,
       lambdaMinT: 0.5,
       symmetryError: 0,
+      capacityLeft: 0.75,
+      editedNorm: 0.25,
       boundShare: 0.5,
       logDeviation: 0,
     }),

@@ -151,7 +151,7 @@ export interface StatsResponse {
   information: number;
   /** Of a layer in several shares: an upper bound. */
   spectralNorm: number;
-  /** Smallest eigenvalue of S, and of T, over the newest batch; 1 where there is none. */
+  /** Smallest eigenvalue of S of the newest batch put in, and of T of the newest taken out; 1 where there is none. */
   lambdaMinS: number;
   lambdaMinT: number;
   /** Largest relative difference between C and its transpose. */
@@ -160,6 +160,10 @@ export interface StatsResponse {
   boundShare: number;
   /** Largest relative difference met between recorded factors and those their keys give. */
   logDeviation: number;
+  /** tr C / tr C0: share of the freedom of the keys that is left. */
+  capacityLeft: number;
+  /** Root mean square of |(W - W0) k| / |k| over the keys k in the weights. */
+  editedNorm: number;
 }
 
 export interface MaterializeRequest {
@@ -1321,6 +1325,8 @@ function createBaseStatsResponse(): StatsResponse {
     symmetryError: 0,
     boundShare: 0,
     logDeviation: 0,
+    capacityLeft: 0,
+    editedNorm: 0,
   };
 }
 
@@ -1364,6 +1370,12 @@ export const StatsResponse: MessageFns<StatsResponse> = {
     }
     if (message.logDeviation !== 0) {
       writer.uint32(105).double(message.logDeviation);
+    }
+    if (message.capacityLeft !== 0) {
+      writer.uint32(113).double(message.capacityLeft);
+    }
+    if (message.editedNorm !== 0) {
+      writer.uint32(121).double(message.editedNorm);
     }
     return writer;
   },
@@ -1483,6 +1495,22 @@ export const StatsResponse: MessageFns<StatsResponse> = {
             }
 
             message.logDeviation = reader.double();
+            continue;
+          }
+          case 14: {
+            if (tag !== 113) {
+              break;
+            }
+
+            message.capacityLeft = reader.double();
+            continue;
+          }
+          case 15: {
+            if (tag !== 121) {
+              break;
+            }
+
+            message.editedNorm = reader.double();
             continue;
           }
         }
