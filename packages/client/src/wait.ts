@@ -18,6 +18,7 @@ export function isSettled(edit: Pick<Edit, 'status' | 'answer'>): boolean {
     case 'verified':
     case 'rejected':
     case 'superseded':
+    case 'quarantined':
     case 'revoked':
       return true;
     case 'applied':

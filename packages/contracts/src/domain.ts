@@ -94,7 +94,7 @@ export const editInputSchema = z
 export type EditInput = z.infer<typeof editInputSchema>;
 
 export const editStatusSchema = z
-  .enum(['queued', 'resolved', 'applied', 'verified', 'rejected', 'superseded', 'revoked'])
+  .enum(['queued', 'resolved', 'applied', 'verified', 'rejected', 'superseded', 'revoked', 'quarantined'])
   .meta({ id: 'EditStatus' });
 export type EditStatus = z.infer<typeof editStatusSchema>;
 
@@ -316,6 +316,8 @@ export const streamEventSchema = z
       'merge',
       'collected',
       'repaired',
+      'guard',
+      'quarantine',
     ]),
     seq: z.int(),
     detail: z.record(z.string(), z.json()),

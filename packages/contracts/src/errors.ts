@@ -36,6 +36,7 @@ const table = {
   UNKNOWN_EVALUATION: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such evaluation' },
   UNKNOWN_REVOCATION: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such revocation' },
   UNKNOWN_CORPUS: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such corpus' },
+  UNKNOWN_CANARY: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such canary' },
   UNKNOWN_PUBLICATION: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such publication' },
   UNKNOWN_TARGET: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such server to publish to' },
   UNKNOWN_EXPORT: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such export' },
@@ -134,6 +135,18 @@ const table = {
     grpc: 'FAILED_PRECONDITION',
     retryable: false,
     title: 'The server refused the adapter',
+  },
+  WEBHOOK_REFUSED: {
+    status: 502,
+    grpc: 'FAILED_PRECONDITION',
+    retryable: false,
+    title: 'The receiver of the webhook refused it, or may not be connected to',
+  },
+  EDIT_NOT_QUARANTINED: {
+    status: 409,
+    grpc: 'FAILED_PRECONDITION',
+    retryable: false,
+    title: 'The edit is not in quarantine',
   },
   PUBLISH_UNVERIFIED: {
     status: 422,

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 
 /** Prefixes of public identifiers; the rest is a UUIDv7 (RFC 9562, section 5.7) without hyphens. */
-export type IdPrefix = 'str' | 'edt' | 'evl' | 'rev' | 'snp' | 'exp' | 'pub';
+export type IdPrefix = 'str' | 'edt' | 'evl' | 'rev' | 'snp' | 'exp' | 'pub' | 'whd';
 
 /**
  * Makes a new identifier such as `str_0193…`: sortable by creation time, unguessable in its low 74 bits.

@@ -7,6 +7,7 @@ export { type ChatPromptOptions, chatPrompt, type TemplateMessage } from './chat
 export type { AttentionKind, Biases, ModelConfig } from './config.js';
 export { createDelta, type DeltaFactors, denseFromRank, disposeDelta } from './deltas.js';
 export { type TensorFormat, tensorFormats } from './dequantize.js';
+export { type BaseStates, type Divergence, divergenceFromBase } from './divergence.js';
 export { ModelError, type ModelErrorCode } from './errors.js';
 export { type Fold, foldedDelta, foldFrom, nextFold, readFold } from './folds.js';
 export { embed, type ForwardOptions, forward, logits, pickRows } from './forward.js';

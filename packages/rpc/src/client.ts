@@ -6,6 +6,8 @@ import {
   type CovarianceRequest,
   type CovarianceResponse,
   type DiscardExportRequest,
+  type DivergenceRequest,
+  type DivergenceResponse,
   type ExportRequest,
   type ExportResponse,
   type GenerateRequest,
@@ -38,6 +40,7 @@ export interface ModelRuntime {
   generate(request: GenerateRequest, limits: CallLimits): Promise<GenerateResponse>;
   generateStream(request: GenerateStreamRequest, limits: CallLimits): AsyncIterable<GenerateStreamResponse>;
   perplexity(request: PerplexityRequest, limits: CallLimits): Promise<PerplexityResponse>;
+  divergence(request: DivergenceRequest, limits: CallLimits): Promise<DivergenceResponse>;
   planCovariance(request: PlanCovarianceRequest, limits: CallLimits): Promise<PlanCovarianceResponse>;
   covariance(request: CovarianceRequest, limits: CallLimits): AsyncIterable<CovarianceResponse>;
   snapshot(request: SnapshotRequest, limits: CallLimits): Promise<SnapshotResponse>;
@@ -60,6 +63,7 @@ export function connectModelRuntime(address: string): ModelRuntime {
     generate: (request, limits) => call.unary(client.generate, request, limits),
     generateStream: (request, limits) => call.stream(client.generateStream, request, limits),
     perplexity: (request, limits) => call.unary(client.perplexity, request, limits),
+    divergence: (request, limits) => call.unary(client.divergence, request, limits),
     planCovariance: (request, limits) => call.unary(client.planCovariance, request, limits),
     covariance: (request, limits) => call.stream(client.covariance, request, limits),
     snapshot: (request, limits) => call.unary(client.snapshot, request, limits),

@@ -55,8 +55,11 @@ async function setOutcome(tx: Transaction, streamId: string, outcome: EditOutcom
     if (await tx.batchEdit.findFirst({ where: { editId, streamId } })) return;
     throw unknownEdit(streamId, editId);
   }
-  if (status === 'superseded' || status === 'revoked')
-    throw new ErrataError('INVALID_REQUEST', `edit ${editId} becomes ${status} by a batch, not by an outcome`);
+  if (status === 'superseded' || status === 'revoked' || status === 'quarantined')
+    throw new ErrataError(
+      'INVALID_REQUEST',
+      `edit ${editId} becomes ${status} by a batch or a guard, not by an outcome`,
+    );
   if (status === 'rejected') {
     const claimed = await tx.batchEdit.findFirst({ where: { editId, streamId, batch: { status: 'claimed' } } });
     if (claimed)

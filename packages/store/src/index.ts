@@ -1,6 +1,7 @@
 export type { ObjectStore } from './chunk-bodies.js';
 export type * from './damage-types.js';
 export type { StoreLogger } from './database.js';
+export type * from './drift-types.js';
 export type * from './garbage-types.js';
 export { migrate } from './migrate.js';
 export type * from './snapshot-types.js';

@@ -40,14 +40,15 @@ async function recomputeStatuses(
       WHERE m.stream_id = ${streamId}
     ), wanted AS (
       SELECT e.id, e.ordinal, e.status AS before, COALESCE(w.seq, e.seq) AS seq, COALESCE(w."column", e."column") AS "column",
-        CASE WHEN w.edit_id IS NULL THEN 'revoked'
+        CASE WHEN w.edit_id IS NULL THEN CASE e.status WHEN 'quarantined' THEN e.status ELSE 'revoked' END
              WHEN r.edit_id IS NULL THEN e.live_status
              WHEN r.replaced_by IS NULL THEN 'revoked' ELSE 'superseded' END AS status,
-        CASE WHEN w.edit_id IS NULL THEN CASE e.status WHEN 'revoked' THEN e.reason ELSE ${outsideReason} END
+        CASE WHEN w.edit_id IS NULL THEN CASE WHEN e.status IN ('revoked', 'quarantined') THEN e.reason ELSE ${outsideReason} END
              WHEN r.edit_id IS NULL THEN e.live_reason
              WHEN r.replaced_by IS NULL THEN r.reason ELSE 'superseded by ' || r.replaced_by END AS reason
       FROM edits e LEFT JOIN written w ON w.edit_id = e.id LEFT JOIN removed r ON r.edit_id = e.id
-      WHERE e.stream_id = ${streamId} AND e.seq IS NOT NULL
+      -- One let out of quarantine has no column; a lineage that wrote it before has it in the weights all the same.
+      WHERE e.stream_id = ${streamId} AND (e.seq IS NOT NULL OR w.edit_id IS NOT NULL)
     ), changed AS (
       UPDATE edits e SET status = w.status, reason = w.reason, seq = w.seq, "column" = w."column", updated_at = now()
       FROM wanted w
@@ -86,8 +87,16 @@ export function rollbackRecords(db: Database): Pick<Store, 'rollback' | 'rollbac
   };
 }
 
-/** Moves the head, and ends what revocations were about to do. */
-async function moveHead(tx: Transaction, stream: Stream, seq: number): Promise<Answer> {
+/**
+ * Moves the head, and ends what revocations were about to do.
+ * @param reason of the edits that leave the weights
+ */
+export async function moveHead(
+  tx: Transaction,
+  stream: Stream,
+  seq: number,
+  reason = `rolled back to seq ${seq}`,
+): Promise<Answer> {
   const streamId = stream.id;
   const hash = await positionHash(tx, streamId, seq);
   const claimed = await findClaimed(tx, streamId);
@@ -104,7 +113,7 @@ async function moveHead(tx: Transaction, stream: Stream, seq: number): Promise<A
   const lineage = await lineageOf(tx, streamId, seq);
   const editIds = [
     ...(await movedInherited(tx, stream, seq)),
-    ...(await recomputeStatuses(tx, streamId, lineage, `rolled back to seq ${seq}`)),
+    ...(await recomputeStatuses(tx, streamId, lineage, reason)),
   ];
   const moved = await tx.stream.update({ where: { id: streamId }, data: { head: seq, headHash: hash } });
   const detail = { from: stream.head, edits: editIds.length, released: claimed?.seq ?? null, hash };

@@ -22,6 +22,8 @@ import { expiryRecords } from './expiry.js';
 import { exportRecords } from './exports.js';
 import { figureRecords } from './figures.js';
 import { garbageRecords } from './garbage.js';
+import { guardSettingRecords } from './guard-settings.js';
+import { guardTripRecords } from './guard-trips.js';
 import { lineageRecords } from './lineage.js';
 import { logRecords } from './log.js';
 import { mergeRecords } from './merges.js';
@@ -29,6 +31,7 @@ import { APPLIED, pendingMigrations, readMigrations } from './migrate.js';
 import { modelRecords } from './models.js';
 import { workRecords } from './next-work.js';
 import { positionRecords } from './positions.js';
+import { probeRecords } from './probes.js';
 import { publicationRecords } from './publications.js';
 import { repairRecords } from './repair.js';
 import { replayCostRecords } from './replay-cost.js';
@@ -129,6 +132,9 @@ export function createStore(options: StoreOptions): Store {
     ...shardRecords(db),
     ...evaluationRecords(db),
     ...figureRecords(db),
+    ...guardSettingRecords(db),
+    ...probeRecords(db),
+    ...guardTripRecords(db),
     ...exportRecords(db),
     ...publicationRecords(db),
     ...healthRecords(db),

@@ -27,6 +27,7 @@ import type {
   StreamStatus,
 } from '@errata/contracts';
 import type { DamageStore, FoundDamage } from './damage-types.js';
+import type { DriftStore } from './drift-types.js';
 import type { GarbageStore } from './garbage-types.js';
 import type { MergeOptions, MergePlan } from './merge-plan.js';
 import type { SnapshotStore } from './snapshot-types.js';
@@ -236,7 +237,7 @@ export type Lineage = readonly number[];
  * is a pointer. Rollback moves the head; nothing is deleted. A branch has its origin's history up to where it left; all
  * reads of a stream go through to there.
  */
-export interface Store extends SnapshotStore, GarbageStore, DamageStore {
+export interface Store extends SnapshotStore, GarbageStore, DamageStore, DriftStore {
   // models
   registerModel(model: Model): Promise<void>;
   listModels(): Promise<Model[]>;

@@ -159,5 +159,13 @@ describe('model runtime over gRPC', () => {
     expect(await client.perplexity({ state: base }, limits)).toEqual(measured);
     const edited = await client.perplexity({ state: { ...base, seq: 1 } }, limits);
     expect(edited.perplexity).not.toBe(measured.perplexity);
+    const compared = await client.divergence({ state: { ...base, seq: 1 }, windows: 0 }, limits);
+    expect(compared.tokens).toBe(measured.tokens);
+    expect(compared.perplexity).toBeCloseTo(edited.perplexity, 1);
+    expect(compared.basePerplexity).toBeCloseTo(measured.perplexity, 1);
+    expect(compared.divergence).toBeGreaterThan(0);
+    const few = await client.divergence({ state: base, windows: 2 }, limits);
+    expect(few.tokens).toBe(measured.tokens / 6);
+    expect(few.divergence).toBeLessThan(1e-6);
   });
 });

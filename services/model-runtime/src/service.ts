@@ -1,5 +1,12 @@
 import { KeyFinder } from '@errata/editor';
-import { type Model, perplexity, promptIds, scoreContinuations } from '@errata/model';
+import {
+  type BaseStates,
+  divergenceFromBase,
+  type Model,
+  perplexity,
+  promptIds,
+  scoreContinuations,
+} from '@errata/model';
 import type { ModelRuntimeServiceServer } from '@errata/rpc';
 import { encodeTensor, type ResolveTargetsResponse, serverStream, unary } from '@errata/rpc';
 import type { Store } from '@errata/store';
@@ -42,6 +49,7 @@ export function createService(parts: ServiceParts): ModelRuntimeServiceServer {
   const { model, metrics } = parts;
   const keyFinder = new KeyFinder(model);
   const perplexities = new Map<string, { perplexity: number; tokens: number }>();
+  const baseStates: BaseStates = new Map();
   const engine = createEngineRunner(parts);
   const searches = new TargetSearches(parts);
 
@@ -98,6 +106,15 @@ export function createService(parts: ServiceParts): ModelRuntimeServiceServer {
           perplexities.delete([...perplexities.keys()].find((key) => key !== 'base') ?? name);
         perplexities.set(name, measured);
         return measured;
+      }),
+    ),
+
+    divergence: unary((request, context) =>
+      engine.run('divergence', context, async ({ pause, stateOf }) => {
+        const { deltas } = await stateOf(request.state);
+        const { sequences } = perplexitySequences(model.tokenizer, parts.corpus);
+        const windows = request.windows === 0 ? sequences : sequences.slice(0, request.windows);
+        return divergenceFromBase(model, windows, { deltas, pause }, baseStates);
       }),
     ),
 

@@ -59,6 +59,16 @@ function timeline(stream: Stream, events: readonly StreamEvent[]): string {
   return `${textTable(['time', 'event', 'seq', 'what'], rows)}\nThe head is ${stream.head}.`;
 }
 
+/** What a guard did. */
+function guardDeed({ action, batch, head, quarantined, paused }: StreamEvent['detail']): string {
+  const deeds = [
+    ...(head === batch ? [] : [`back from ${String(batch)} to ${String(head)}`]),
+    ...(Number(quarantined) > 0 ? [`${String(quarantined)} edits in quarantine`] : []),
+    ...(paused === true ? ['paused'] : []),
+  ];
+  return deeds.length === 0 ? String(action) : deeds.join(', ');
+}
+
 /** What a person wants to know of an event, out of its detail. */
 function described(kind: StreamEvent['kind'], detail: StreamEvent['detail']): string {
   const text = (field: string) => String(detail[field] ?? '');
@@ -87,6 +97,10 @@ function described(kind: StreamEvent['kind'], detail: StreamEvent['detail']): st
     case 'prepared':
     case 'failed':
       return text('detail');
+    case 'guard':
+      return `${text('why')}: ${guardDeed(detail)}. ${text('next')}`;
+    case 'quarantine':
+      return `${text('edits')} ${text('what') === 'release' ? 'released, queued again' : 'rejected'}`;
     case 'collected':
     case 'repaired':
       return Object.entries(detail)

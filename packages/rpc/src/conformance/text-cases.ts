@@ -129,4 +129,13 @@ export const textCases: readonly Case[] = [
       demand(again.perplexity === first.perplexity, () => `${first.perplexity}, then ${again.perplexity}`);
     },
   },
+  {
+    name: 'divergence: none of the unedited model from itself',
+    async run({ runtime, limits }) {
+      const found = await runtime.divergence({ state: unedited, windows: 1 }, limits);
+      demand(found.tokens > 0, () => 'it counts no tokens');
+      demand(found.perplexity > 1 && Number.isFinite(found.perplexity), () => `perplexity is ${found.perplexity}`);
+      demand(Math.abs(found.divergence) < 1e-4, () => `it diverges by ${found.divergence}`);
+    },
+  },
 ];

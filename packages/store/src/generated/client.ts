@@ -168,6 +168,27 @@ export type ShardOwner = Prisma.ShardOwnerModel
  */
 export type Evaluation = Prisma.EvaluationModel
 /**
+ * Model StreamGuards
+ * What the guards of a stream are set to, where anything was set.
+ */
+export type StreamGuards = Prisma.StreamGuardsModel
+/**
+ * Model Canary
+ * A question whose answer must stay. `heldSeq` is the newest position at which it was as expected.
+ */
+export type Canary = Prisma.CanaryModel
+/**
+ * Model ProbeRound
+ * What was measured after a batch. `results` holds the newest of every kind along the lineage, `costs` the seconds each kind
+ * took the last time; the totals run along the stream, rolled back batches included.
+ */
+export type ProbeRound = Prisma.ProbeRoundModel
+/**
+ * Model WebhookDelivery
+ * A notification of a guard, fixed when it acted.
+ */
+export type WebhookDelivery = Prisma.WebhookDeliveryModel
+/**
  * Model IdempotencyKey
  * Answers to requests with an Idempotency-Key. `scope` is a stream id, or 'streams' for the making of streams.
  */

@@ -421,6 +421,10 @@ export const ModelName = {
   StreamCovariance: 'StreamCovariance',
   ShardOwner: 'ShardOwner',
   Evaluation: 'Evaluation',
+  StreamGuards: 'StreamGuards',
+  Canary: 'Canary',
+  ProbeRound: 'ProbeRound',
+  WebhookDelivery: 'WebhookDelivery',
   IdempotencyKey: 'IdempotencyKey',
   Export: 'Export',
   Publication: 'Publication',
@@ -440,7 +444,7 @@ export type TypeMap<ExtArgs extends runtime.Types.Extensions.InternalArgs = runt
     omit: GlobalOmitOptions
   }
   meta: {
-    modelProps: "model" | "stream" | "edit" | "batch" | "batchEdit" | "revocation" | "targets" | "logEntry" | "snapshot" | "snapshotTensor" | "snapshotChunk" | "chunk" | "chunkObject" | "checkpoint" | "event" | "covariance" | "covarianceChunk" | "covariancePartial" | "covariancePartialChunk" | "corpus" | "corpusChunk" | "streamCovariance" | "shardOwner" | "evaluation" | "idempotencyKey" | "export" | "publication" | "alias"
+    modelProps: "model" | "stream" | "edit" | "batch" | "batchEdit" | "revocation" | "targets" | "logEntry" | "snapshot" | "snapshotTensor" | "snapshotChunk" | "chunk" | "chunkObject" | "checkpoint" | "event" | "covariance" | "covarianceChunk" | "covariancePartial" | "covariancePartialChunk" | "corpus" | "corpusChunk" | "streamCovariance" | "shardOwner" | "evaluation" | "streamGuards" | "canary" | "probeRound" | "webhookDelivery" | "idempotencyKey" | "export" | "publication" | "alias"
     txIsolationLevel: TransactionIsolationLevel
   }
   model: {
@@ -2220,6 +2224,302 @@ export type TypeMap<ExtArgs extends runtime.Types.Extensions.InternalArgs = runt
         }
       }
     }
+    StreamGuards: {
+      payload: Prisma.$StreamGuardsPayload<ExtArgs>
+      fields: Prisma.StreamGuardsFieldRefs
+      operations: {
+        findUnique: {
+          args: Prisma.StreamGuardsFindUniqueArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$StreamGuardsPayload> | null
+        }
+        findUniqueOrThrow: {
+          args: Prisma.StreamGuardsFindUniqueOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$StreamGuardsPayload>
+        }
+        findFirst: {
+          args: Prisma.StreamGuardsFindFirstArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$StreamGuardsPayload> | null
+        }
+        findFirstOrThrow: {
+          args: Prisma.StreamGuardsFindFirstOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$StreamGuardsPayload>
+        }
+        findMany: {
+          args: Prisma.StreamGuardsFindManyArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$StreamGuardsPayload>[]
+        }
+        create: {
+          args: Prisma.StreamGuardsCreateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$StreamGuardsPayload>
+        }
+        createMany: {
+          args: Prisma.StreamGuardsCreateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        createManyAndReturn: {
+          args: Prisma.StreamGuardsCreateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$StreamGuardsPayload>[]
+        }
+        delete: {
+          args: Prisma.StreamGuardsDeleteArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$StreamGuardsPayload>
+        }
+        update: {
+          args: Prisma.StreamGuardsUpdateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$StreamGuardsPayload>
+        }
+        deleteMany: {
+          args: Prisma.StreamGuardsDeleteManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateMany: {
+          args: Prisma.StreamGuardsUpdateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateManyAndReturn: {
+          args: Prisma.StreamGuardsUpdateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$StreamGuardsPayload>[]
+        }
+        upsert: {
+          args: Prisma.StreamGuardsUpsertArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$StreamGuardsPayload>
+        }
+        aggregate: {
+          args: Prisma.StreamGuardsAggregateArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AggregateStreamGuards>
+        }
+        groupBy: {
+          args: Prisma.StreamGuardsGroupByArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.StreamGuardsGroupByOutputType>[]
+        }
+        count: {
+          args: Prisma.StreamGuardsCountArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.StreamGuardsCountAggregateOutputType> | number
+        }
+      }
+    }
+    Canary: {
+      payload: Prisma.$CanaryPayload<ExtArgs>
+      fields: Prisma.CanaryFieldRefs
+      operations: {
+        findUnique: {
+          args: Prisma.CanaryFindUniqueArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CanaryPayload> | null
+        }
+        findUniqueOrThrow: {
+          args: Prisma.CanaryFindUniqueOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CanaryPayload>
+        }
+        findFirst: {
+          args: Prisma.CanaryFindFirstArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CanaryPayload> | null
+        }
+        findFirstOrThrow: {
+          args: Prisma.CanaryFindFirstOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CanaryPayload>
+        }
+        findMany: {
+          args: Prisma.CanaryFindManyArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CanaryPayload>[]
+        }
+        create: {
+          args: Prisma.CanaryCreateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CanaryPayload>
+        }
+        createMany: {
+          args: Prisma.CanaryCreateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        createManyAndReturn: {
+          args: Prisma.CanaryCreateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CanaryPayload>[]
+        }
+        delete: {
+          args: Prisma.CanaryDeleteArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CanaryPayload>
+        }
+        update: {
+          args: Prisma.CanaryUpdateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CanaryPayload>
+        }
+        deleteMany: {
+          args: Prisma.CanaryDeleteManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateMany: {
+          args: Prisma.CanaryUpdateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateManyAndReturn: {
+          args: Prisma.CanaryUpdateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CanaryPayload>[]
+        }
+        upsert: {
+          args: Prisma.CanaryUpsertArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$CanaryPayload>
+        }
+        aggregate: {
+          args: Prisma.CanaryAggregateArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AggregateCanary>
+        }
+        groupBy: {
+          args: Prisma.CanaryGroupByArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.CanaryGroupByOutputType>[]
+        }
+        count: {
+          args: Prisma.CanaryCountArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.CanaryCountAggregateOutputType> | number
+        }
+      }
+    }
+    ProbeRound: {
+      payload: Prisma.$ProbeRoundPayload<ExtArgs>
+      fields: Prisma.ProbeRoundFieldRefs
+      operations: {
+        findUnique: {
+          args: Prisma.ProbeRoundFindUniqueArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ProbeRoundPayload> | null
+        }
+        findUniqueOrThrow: {
+          args: Prisma.ProbeRoundFindUniqueOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ProbeRoundPayload>
+        }
+        findFirst: {
+          args: Prisma.ProbeRoundFindFirstArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ProbeRoundPayload> | null
+        }
+        findFirstOrThrow: {
+          args: Prisma.ProbeRoundFindFirstOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ProbeRoundPayload>
+        }
+        findMany: {
+          args: Prisma.ProbeRoundFindManyArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ProbeRoundPayload>[]
+        }
+        create: {
+          args: Prisma.ProbeRoundCreateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ProbeRoundPayload>
+        }
+        createMany: {
+          args: Prisma.ProbeRoundCreateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        createManyAndReturn: {
+          args: Prisma.ProbeRoundCreateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ProbeRoundPayload>[]
+        }
+        delete: {
+          args: Prisma.ProbeRoundDeleteArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ProbeRoundPayload>
+        }
+        update: {
+          args: Prisma.ProbeRoundUpdateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ProbeRoundPayload>
+        }
+        deleteMany: {
+          args: Prisma.ProbeRoundDeleteManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateMany: {
+          args: Prisma.ProbeRoundUpdateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateManyAndReturn: {
+          args: Prisma.ProbeRoundUpdateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ProbeRoundPayload>[]
+        }
+        upsert: {
+          args: Prisma.ProbeRoundUpsertArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$ProbeRoundPayload>
+        }
+        aggregate: {
+          args: Prisma.ProbeRoundAggregateArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AggregateProbeRound>
+        }
+        groupBy: {
+          args: Prisma.ProbeRoundGroupByArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.ProbeRoundGroupByOutputType>[]
+        }
+        count: {
+          args: Prisma.ProbeRoundCountArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.ProbeRoundCountAggregateOutputType> | number
+        }
+      }
+    }
+    WebhookDelivery: {
+      payload: Prisma.$WebhookDeliveryPayload<ExtArgs>
+      fields: Prisma.WebhookDeliveryFieldRefs
+      operations: {
+        findUnique: {
+          args: Prisma.WebhookDeliveryFindUniqueArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$WebhookDeliveryPayload> | null
+        }
+        findUniqueOrThrow: {
+          args: Prisma.WebhookDeliveryFindUniqueOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$WebhookDeliveryPayload>
+        }
+        findFirst: {
+          args: Prisma.WebhookDeliveryFindFirstArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$WebhookDeliveryPayload> | null
+        }
+        findFirstOrThrow: {
+          args: Prisma.WebhookDeliveryFindFirstOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$WebhookDeliveryPayload>
+        }
+        findMany: {
+          args: Prisma.WebhookDeliveryFindManyArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$WebhookDeliveryPayload>[]
+        }
+        create: {
+          args: Prisma.WebhookDeliveryCreateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$WebhookDeliveryPayload>
+        }
+        createMany: {
+          args: Prisma.WebhookDeliveryCreateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        createManyAndReturn: {
+          args: Prisma.WebhookDeliveryCreateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$WebhookDeliveryPayload>[]
+        }
+        delete: {
+          args: Prisma.WebhookDeliveryDeleteArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$WebhookDeliveryPayload>
+        }
+        update: {
+          args: Prisma.WebhookDeliveryUpdateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$WebhookDeliveryPayload>
+        }
+        deleteMany: {
+          args: Prisma.WebhookDeliveryDeleteManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateMany: {
+          args: Prisma.WebhookDeliveryUpdateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateManyAndReturn: {
+          args: Prisma.WebhookDeliveryUpdateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$WebhookDeliveryPayload>[]
+        }
+        upsert: {
+          args: Prisma.WebhookDeliveryUpsertArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$WebhookDeliveryPayload>
+        }
+        aggregate: {
+          args: Prisma.WebhookDeliveryAggregateArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AggregateWebhookDelivery>
+        }
+        groupBy: {
+          args: Prisma.WebhookDeliveryGroupByArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.WebhookDeliveryGroupByOutputType>[]
+        }
+        count: {
+          args: Prisma.WebhookDeliveryCountArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.WebhookDeliveryCountAggregateOutputType> | number
+        }
+      }
+    }
     IdempotencyKey: {
       payload: Prisma.$IdempotencyKeyPayload<ExtArgs>
       fields: Prisma.IdempotencyKeyFieldRefs
@@ -2897,6 +3197,64 @@ export const EvaluationScalarFieldEnum = {
 export type EvaluationScalarFieldEnum = (typeof EvaluationScalarFieldEnum)[keyof typeof EvaluationScalarFieldEnum]
 
 
+export const StreamGuardsScalarFieldEnum = {
+  streamId: 'streamId',
+  settings: 'settings',
+  updatedAt: 'updatedAt'
+} as const
+
+export type StreamGuardsScalarFieldEnum = (typeof StreamGuardsScalarFieldEnum)[keyof typeof StreamGuardsScalarFieldEnum]
+
+
+export const CanaryScalarFieldEnum = {
+  streamId: 'streamId',
+  name: 'name',
+  prompt: 'prompt',
+  expected: 'expected',
+  baseHolds: 'baseHolds',
+  holds: 'holds',
+  seq: 'seq',
+  heldSeq: 'heldSeq',
+  createdAt: 'createdAt'
+} as const
+
+export type CanaryScalarFieldEnum = (typeof CanaryScalarFieldEnum)[keyof typeof CanaryScalarFieldEnum]
+
+
+export const ProbeRoundScalarFieldEnum = {
+  streamId: 'streamId',
+  seq: 'seq',
+  measured: 'measured',
+  results: 'results',
+  readings: 'readings',
+  costs: 'costs',
+  seconds: 'seconds',
+  totalSeconds: 'totalSeconds',
+  totalEditSeconds: 'totalEditSeconds',
+  written: 'written',
+  tripped: 'tripped',
+  createdAt: 'createdAt'
+} as const
+
+export type ProbeRoundScalarFieldEnum = (typeof ProbeRoundScalarFieldEnum)[keyof typeof ProbeRoundScalarFieldEnum]
+
+
+export const WebhookDeliveryScalarFieldEnum = {
+  id: 'id',
+  streamId: 'streamId',
+  seq: 'seq',
+  receiver: 'receiver',
+  payload: 'payload',
+  status: 'status',
+  attempts: 'attempts',
+  detail: 'detail',
+  createdAt: 'createdAt',
+  settledAt: 'settledAt'
+} as const
+
+export type WebhookDeliveryScalarFieldEnum = (typeof WebhookDeliveryScalarFieldEnum)[keyof typeof WebhookDeliveryScalarFieldEnum]
+
+
 export const IdempotencyKeyScalarFieldEnum = {
   scope: 'scope',
   key: 'key',
@@ -3292,6 +3650,10 @@ export type GlobalOmitConfig = {
   streamCovariance?: Prisma.StreamCovarianceOmit
   shardOwner?: Prisma.ShardOwnerOmit
   evaluation?: Prisma.EvaluationOmit
+  streamGuards?: Prisma.StreamGuardsOmit
+  canary?: Prisma.CanaryOmit
+  probeRound?: Prisma.ProbeRoundOmit
+  webhookDelivery?: Prisma.WebhookDeliveryOmit
   idempotencyKey?: Prisma.IdempotencyKeyOmit
   export?: Prisma.ExportOmit
   publication?: Prisma.PublicationOmit

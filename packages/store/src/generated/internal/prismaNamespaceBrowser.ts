@@ -75,6 +75,10 @@ export const ModelName = {
   StreamCovariance: 'StreamCovariance',
   ShardOwner: 'ShardOwner',
   Evaluation: 'Evaluation',
+  StreamGuards: 'StreamGuards',
+  Canary: 'Canary',
+  ProbeRound: 'ProbeRound',
+  WebhookDelivery: 'WebhookDelivery',
   IdempotencyKey: 'IdempotencyKey',
   Export: 'Export',
   Publication: 'Publication',
@@ -437,6 +441,64 @@ export const EvaluationScalarFieldEnum = {
 } as const
 
 export type EvaluationScalarFieldEnum = (typeof EvaluationScalarFieldEnum)[keyof typeof EvaluationScalarFieldEnum]
+
+
+export const StreamGuardsScalarFieldEnum = {
+  streamId: 'streamId',
+  settings: 'settings',
+  updatedAt: 'updatedAt'
+} as const
+
+export type StreamGuardsScalarFieldEnum = (typeof StreamGuardsScalarFieldEnum)[keyof typeof StreamGuardsScalarFieldEnum]
+
+
+export const CanaryScalarFieldEnum = {
+  streamId: 'streamId',
+  name: 'name',
+  prompt: 'prompt',
+  expected: 'expected',
+  baseHolds: 'baseHolds',
+  holds: 'holds',
+  seq: 'seq',
+  heldSeq: 'heldSeq',
+  createdAt: 'createdAt'
+} as const
+
+export type CanaryScalarFieldEnum = (typeof CanaryScalarFieldEnum)[keyof typeof CanaryScalarFieldEnum]
+
+
+export const ProbeRoundScalarFieldEnum = {
+  streamId: 'streamId',
+  seq: 'seq',
+  measured: 'measured',
+  results: 'results',
+  readings: 'readings',
+  costs: 'costs',
+  seconds: 'seconds',
+  totalSeconds: 'totalSeconds',
+  totalEditSeconds: 'totalEditSeconds',
+  written: 'written',
+  tripped: 'tripped',
+  createdAt: 'createdAt'
+} as const
+
+export type ProbeRoundScalarFieldEnum = (typeof ProbeRoundScalarFieldEnum)[keyof typeof ProbeRoundScalarFieldEnum]
+
+
+export const WebhookDeliveryScalarFieldEnum = {
+  id: 'id',
+  streamId: 'streamId',
+  seq: 'seq',
+  receiver: 'receiver',
+  payload: 'payload',
+  status: 'status',
+  attempts: 'attempts',
+  detail: 'detail',
+  createdAt: 'createdAt',
+  settledAt: 'settledAt'
+} as const
+
+export type WebhookDeliveryScalarFieldEnum = (typeof WebhookDeliveryScalarFieldEnum)[keyof typeof WebhookDeliveryScalarFieldEnum]
 
 
 export const IdempotencyKeyScalarFieldEnum = {

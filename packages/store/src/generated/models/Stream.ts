@@ -318,6 +318,10 @@ export type StreamWhereInput = {
   revocations?: Prisma.RevocationListRelationFilter
   exports?: Prisma.ExportListRelationFilter
   publications?: Prisma.PublicationListRelationFilter
+  guards?: Prisma.XOR<Prisma.StreamGuardsNullableScalarRelationFilter, Prisma.StreamGuardsWhereInput> | null
+  canaries?: Prisma.CanaryListRelationFilter
+  rounds?: Prisma.ProbeRoundListRelationFilter
+  deliveries?: Prisma.WebhookDeliveryListRelationFilter
 }
 
 export type StreamOrderByWithRelationInput = {
@@ -349,6 +353,10 @@ export type StreamOrderByWithRelationInput = {
   revocations?: Prisma.RevocationOrderByRelationAggregateInput
   exports?: Prisma.ExportOrderByRelationAggregateInput
   publications?: Prisma.PublicationOrderByRelationAggregateInput
+  guards?: Prisma.StreamGuardsOrderByWithRelationInput
+  canaries?: Prisma.CanaryOrderByRelationAggregateInput
+  rounds?: Prisma.ProbeRoundOrderByRelationAggregateInput
+  deliveries?: Prisma.WebhookDeliveryOrderByRelationAggregateInput
 }
 
 export type StreamWhereUniqueInput = Prisma.AtLeast<{
@@ -383,6 +391,10 @@ export type StreamWhereUniqueInput = Prisma.AtLeast<{
   revocations?: Prisma.RevocationListRelationFilter
   exports?: Prisma.ExportListRelationFilter
   publications?: Prisma.PublicationListRelationFilter
+  guards?: Prisma.XOR<Prisma.StreamGuardsNullableScalarRelationFilter, Prisma.StreamGuardsWhereInput> | null
+  canaries?: Prisma.CanaryListRelationFilter
+  rounds?: Prisma.ProbeRoundListRelationFilter
+  deliveries?: Prisma.WebhookDeliveryListRelationFilter
 }, "id" | "name">
 
 export type StreamOrderByWithAggregationInput = {
@@ -456,6 +468,10 @@ export type StreamCreateInput = {
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateInput = {
@@ -485,6 +501,10 @@ export type StreamUncheckedCreateInput = {
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsUncheckedCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryUncheckedCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundUncheckedCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUpdateInput = {
@@ -514,6 +534,10 @@ export type StreamUpdateInput = {
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateInput = {
@@ -543,6 +567,10 @@ export type StreamUncheckedUpdateInput = {
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUncheckedUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUncheckedUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUncheckedUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateManyInput = {
@@ -907,6 +935,62 @@ export type StreamUpdateOneRequiredWithoutEvaluationsNestedInput = {
   update?: Prisma.XOR<Prisma.XOR<Prisma.StreamUpdateToOneWithWhereWithoutEvaluationsInput, Prisma.StreamUpdateWithoutEvaluationsInput>, Prisma.StreamUncheckedUpdateWithoutEvaluationsInput>
 }
 
+export type StreamCreateNestedOneWithoutGuardsInput = {
+  create?: Prisma.XOR<Prisma.StreamCreateWithoutGuardsInput, Prisma.StreamUncheckedCreateWithoutGuardsInput>
+  connectOrCreate?: Prisma.StreamCreateOrConnectWithoutGuardsInput
+  connect?: Prisma.StreamWhereUniqueInput
+}
+
+export type StreamUpdateOneRequiredWithoutGuardsNestedInput = {
+  create?: Prisma.XOR<Prisma.StreamCreateWithoutGuardsInput, Prisma.StreamUncheckedCreateWithoutGuardsInput>
+  connectOrCreate?: Prisma.StreamCreateOrConnectWithoutGuardsInput
+  upsert?: Prisma.StreamUpsertWithoutGuardsInput
+  connect?: Prisma.StreamWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.StreamUpdateToOneWithWhereWithoutGuardsInput, Prisma.StreamUpdateWithoutGuardsInput>, Prisma.StreamUncheckedUpdateWithoutGuardsInput>
+}
+
+export type StreamCreateNestedOneWithoutCanariesInput = {
+  create?: Prisma.XOR<Prisma.StreamCreateWithoutCanariesInput, Prisma.StreamUncheckedCreateWithoutCanariesInput>
+  connectOrCreate?: Prisma.StreamCreateOrConnectWithoutCanariesInput
+  connect?: Prisma.StreamWhereUniqueInput
+}
+
+export type StreamUpdateOneRequiredWithoutCanariesNestedInput = {
+  create?: Prisma.XOR<Prisma.StreamCreateWithoutCanariesInput, Prisma.StreamUncheckedCreateWithoutCanariesInput>
+  connectOrCreate?: Prisma.StreamCreateOrConnectWithoutCanariesInput
+  upsert?: Prisma.StreamUpsertWithoutCanariesInput
+  connect?: Prisma.StreamWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.StreamUpdateToOneWithWhereWithoutCanariesInput, Prisma.StreamUpdateWithoutCanariesInput>, Prisma.StreamUncheckedUpdateWithoutCanariesInput>
+}
+
+export type StreamCreateNestedOneWithoutRoundsInput = {
+  create?: Prisma.XOR<Prisma.StreamCreateWithoutRoundsInput, Prisma.StreamUncheckedCreateWithoutRoundsInput>
+  connectOrCreate?: Prisma.StreamCreateOrConnectWithoutRoundsInput
+  connect?: Prisma.StreamWhereUniqueInput
+}
+
+export type StreamUpdateOneRequiredWithoutRoundsNestedInput = {
+  create?: Prisma.XOR<Prisma.StreamCreateWithoutRoundsInput, Prisma.StreamUncheckedCreateWithoutRoundsInput>
+  connectOrCreate?: Prisma.StreamCreateOrConnectWithoutRoundsInput
+  upsert?: Prisma.StreamUpsertWithoutRoundsInput
+  connect?: Prisma.StreamWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.StreamUpdateToOneWithWhereWithoutRoundsInput, Prisma.StreamUpdateWithoutRoundsInput>, Prisma.StreamUncheckedUpdateWithoutRoundsInput>
+}
+
+export type StreamCreateNestedOneWithoutDeliveriesInput = {
+  create?: Prisma.XOR<Prisma.StreamCreateWithoutDeliveriesInput, Prisma.StreamUncheckedCreateWithoutDeliveriesInput>
+  connectOrCreate?: Prisma.StreamCreateOrConnectWithoutDeliveriesInput
+  connect?: Prisma.StreamWhereUniqueInput
+}
+
+export type StreamUpdateOneRequiredWithoutDeliveriesNestedInput = {
+  create?: Prisma.XOR<Prisma.StreamCreateWithoutDeliveriesInput, Prisma.StreamUncheckedCreateWithoutDeliveriesInput>
+  connectOrCreate?: Prisma.StreamCreateOrConnectWithoutDeliveriesInput
+  upsert?: Prisma.StreamUpsertWithoutDeliveriesInput
+  connect?: Prisma.StreamWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.StreamUpdateToOneWithWhereWithoutDeliveriesInput, Prisma.StreamUpdateWithoutDeliveriesInput>, Prisma.StreamUncheckedUpdateWithoutDeliveriesInput>
+}
+
 export type StreamCreateNestedOneWithoutExportsInput = {
   create?: Prisma.XOR<Prisma.StreamCreateWithoutExportsInput, Prisma.StreamUncheckedCreateWithoutExportsInput>
   connectOrCreate?: Prisma.StreamCreateOrConnectWithoutExportsInput
@@ -961,6 +1045,10 @@ export type StreamCreateWithoutModelInput = {
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutModelInput = {
@@ -989,6 +1077,10 @@ export type StreamUncheckedCreateWithoutModelInput = {
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsUncheckedCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryUncheckedCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundUncheckedCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutModelInput = {
@@ -1064,6 +1156,10 @@ export type StreamCreateWithoutBranchesInput = {
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutBranchesInput = {
@@ -1092,6 +1188,10 @@ export type StreamUncheckedCreateWithoutBranchesInput = {
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsUncheckedCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryUncheckedCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundUncheckedCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutBranchesInput = {
@@ -1125,6 +1225,10 @@ export type StreamCreateWithoutOriginInput = {
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutOriginInput = {
@@ -1153,6 +1257,10 @@ export type StreamUncheckedCreateWithoutOriginInput = {
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsUncheckedCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryUncheckedCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundUncheckedCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutOriginInput = {
@@ -1202,6 +1310,10 @@ export type StreamUpdateWithoutBranchesInput = {
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutBranchesInput = {
@@ -1230,6 +1342,10 @@ export type StreamUncheckedUpdateWithoutBranchesInput = {
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUncheckedUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUncheckedUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUncheckedUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUpsertWithWhereUniqueWithoutOriginInput = {
@@ -1274,6 +1390,10 @@ export type StreamCreateWithoutEditsInput = {
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutEditsInput = {
@@ -1302,6 +1422,10 @@ export type StreamUncheckedCreateWithoutEditsInput = {
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsUncheckedCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryUncheckedCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundUncheckedCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutEditsInput = {
@@ -1346,6 +1470,10 @@ export type StreamUpdateWithoutEditsInput = {
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutEditsInput = {
@@ -1374,6 +1502,10 @@ export type StreamUncheckedUpdateWithoutEditsInput = {
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUncheckedUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUncheckedUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUncheckedUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateWithoutBatchesInput = {
@@ -1402,6 +1534,10 @@ export type StreamCreateWithoutBatchesInput = {
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutBatchesInput = {
@@ -1430,6 +1566,10 @@ export type StreamUncheckedCreateWithoutBatchesInput = {
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsUncheckedCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryUncheckedCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundUncheckedCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutBatchesInput = {
@@ -1474,6 +1614,10 @@ export type StreamUpdateWithoutBatchesInput = {
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutBatchesInput = {
@@ -1502,6 +1646,10 @@ export type StreamUncheckedUpdateWithoutBatchesInput = {
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUncheckedUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUncheckedUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUncheckedUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateWithoutRevocationsInput = {
@@ -1530,6 +1678,10 @@ export type StreamCreateWithoutRevocationsInput = {
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutRevocationsInput = {
@@ -1558,6 +1710,10 @@ export type StreamUncheckedCreateWithoutRevocationsInput = {
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsUncheckedCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryUncheckedCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundUncheckedCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutRevocationsInput = {
@@ -1602,6 +1758,10 @@ export type StreamUpdateWithoutRevocationsInput = {
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutRevocationsInput = {
@@ -1630,6 +1790,10 @@ export type StreamUncheckedUpdateWithoutRevocationsInput = {
   evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUncheckedUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUncheckedUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUncheckedUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateWithoutCheckpointsInput = {
@@ -1658,6 +1822,10 @@ export type StreamCreateWithoutCheckpointsInput = {
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutCheckpointsInput = {
@@ -1686,6 +1854,10 @@ export type StreamUncheckedCreateWithoutCheckpointsInput = {
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsUncheckedCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryUncheckedCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundUncheckedCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutCheckpointsInput = {
@@ -1730,6 +1902,10 @@ export type StreamUpdateWithoutCheckpointsInput = {
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutCheckpointsInput = {
@@ -1758,6 +1934,10 @@ export type StreamUncheckedUpdateWithoutCheckpointsInput = {
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUncheckedUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUncheckedUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUncheckedUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateWithoutEventsInput = {
@@ -1786,6 +1966,10 @@ export type StreamCreateWithoutEventsInput = {
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutEventsInput = {
@@ -1814,6 +1998,10 @@ export type StreamUncheckedCreateWithoutEventsInput = {
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsUncheckedCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryUncheckedCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundUncheckedCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutEventsInput = {
@@ -1858,6 +2046,10 @@ export type StreamUpdateWithoutEventsInput = {
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutEventsInput = {
@@ -1886,6 +2078,10 @@ export type StreamUncheckedUpdateWithoutEventsInput = {
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUncheckedUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUncheckedUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUncheckedUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateWithoutCovariancesInput = {
@@ -1914,6 +2110,10 @@ export type StreamCreateWithoutCovariancesInput = {
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutCovariancesInput = {
@@ -1942,6 +2142,10 @@ export type StreamUncheckedCreateWithoutCovariancesInput = {
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsUncheckedCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryUncheckedCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundUncheckedCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutCovariancesInput = {
@@ -1986,6 +2190,10 @@ export type StreamUpdateWithoutCovariancesInput = {
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutCovariancesInput = {
@@ -2014,6 +2222,10 @@ export type StreamUncheckedUpdateWithoutCovariancesInput = {
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUncheckedUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUncheckedUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUncheckedUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateWithoutShardsInput = {
@@ -2042,6 +2254,10 @@ export type StreamCreateWithoutShardsInput = {
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutShardsInput = {
@@ -2070,6 +2286,10 @@ export type StreamUncheckedCreateWithoutShardsInput = {
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsUncheckedCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryUncheckedCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundUncheckedCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutShardsInput = {
@@ -2114,6 +2334,10 @@ export type StreamUpdateWithoutShardsInput = {
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutShardsInput = {
@@ -2142,6 +2366,10 @@ export type StreamUncheckedUpdateWithoutShardsInput = {
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUncheckedUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUncheckedUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUncheckedUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateWithoutEvaluationsInput = {
@@ -2170,6 +2398,10 @@ export type StreamCreateWithoutEvaluationsInput = {
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutEvaluationsInput = {
@@ -2198,6 +2430,10 @@ export type StreamUncheckedCreateWithoutEvaluationsInput = {
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsUncheckedCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryUncheckedCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundUncheckedCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutEvaluationsInput = {
@@ -2242,6 +2478,10 @@ export type StreamUpdateWithoutEvaluationsInput = {
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutEvaluationsInput = {
@@ -2270,6 +2510,586 @@ export type StreamUncheckedUpdateWithoutEvaluationsInput = {
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUncheckedUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUncheckedUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUncheckedUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedUpdateManyWithoutStreamNestedInput
+}
+
+export type StreamCreateWithoutGuardsInput = {
+  id: string
+  name: string
+  config: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash: string
+  status: string
+  statusDetail?: string | null
+  head?: number
+  headHash: string
+  genesisHash: string
+  nextSeq?: number
+  nextOrdinal?: number
+  originSeq?: number | null
+  createdAt?: Date | string
+  model: Prisma.ModelCreateNestedOneWithoutStreamsInput
+  origin?: Prisma.StreamCreateNestedOneWithoutBranchesInput
+  branches?: Prisma.StreamCreateNestedManyWithoutOriginInput
+  edits?: Prisma.EditCreateNestedManyWithoutStreamInput
+  batches?: Prisma.BatchCreateNestedManyWithoutStreamInput
+  checkpoints?: Prisma.CheckpointCreateNestedManyWithoutStreamInput
+  events?: Prisma.EventCreateNestedManyWithoutStreamInput
+  covariances?: Prisma.StreamCovarianceCreateNestedManyWithoutStreamInput
+  shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
+  evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
+  canaries?: Prisma.CanaryCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryCreateNestedManyWithoutStreamInput
+}
+
+export type StreamUncheckedCreateWithoutGuardsInput = {
+  id: string
+  name: string
+  modelId: string
+  config: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash: string
+  status: string
+  statusDetail?: string | null
+  head?: number
+  headHash: string
+  genesisHash: string
+  nextSeq?: number
+  nextOrdinal?: number
+  originStreamId?: string | null
+  originSeq?: number | null
+  createdAt?: Date | string
+  branches?: Prisma.StreamUncheckedCreateNestedManyWithoutOriginInput
+  edits?: Prisma.EditUncheckedCreateNestedManyWithoutStreamInput
+  batches?: Prisma.BatchUncheckedCreateNestedManyWithoutStreamInput
+  checkpoints?: Prisma.CheckpointUncheckedCreateNestedManyWithoutStreamInput
+  events?: Prisma.EventUncheckedCreateNestedManyWithoutStreamInput
+  covariances?: Prisma.StreamCovarianceUncheckedCreateNestedManyWithoutStreamInput
+  shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
+  evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
+  canaries?: Prisma.CanaryUncheckedCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundUncheckedCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedCreateNestedManyWithoutStreamInput
+}
+
+export type StreamCreateOrConnectWithoutGuardsInput = {
+  where: Prisma.StreamWhereUniqueInput
+  create: Prisma.XOR<Prisma.StreamCreateWithoutGuardsInput, Prisma.StreamUncheckedCreateWithoutGuardsInput>
+}
+
+export type StreamUpsertWithoutGuardsInput = {
+  update: Prisma.XOR<Prisma.StreamUpdateWithoutGuardsInput, Prisma.StreamUncheckedUpdateWithoutGuardsInput>
+  create: Prisma.XOR<Prisma.StreamCreateWithoutGuardsInput, Prisma.StreamUncheckedCreateWithoutGuardsInput>
+  where?: Prisma.StreamWhereInput
+}
+
+export type StreamUpdateToOneWithWhereWithoutGuardsInput = {
+  where?: Prisma.StreamWhereInput
+  data: Prisma.XOR<Prisma.StreamUpdateWithoutGuardsInput, Prisma.StreamUncheckedUpdateWithoutGuardsInput>
+}
+
+export type StreamUpdateWithoutGuardsInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  config?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  statusDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  head?: Prisma.IntFieldUpdateOperationsInput | number
+  headHash?: Prisma.StringFieldUpdateOperationsInput | string
+  genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
+  nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  model?: Prisma.ModelUpdateOneRequiredWithoutStreamsNestedInput
+  origin?: Prisma.StreamUpdateOneWithoutBranchesNestedInput
+  branches?: Prisma.StreamUpdateManyWithoutOriginNestedInput
+  edits?: Prisma.EditUpdateManyWithoutStreamNestedInput
+  batches?: Prisma.BatchUpdateManyWithoutStreamNestedInput
+  checkpoints?: Prisma.CheckpointUpdateManyWithoutStreamNestedInput
+  events?: Prisma.EventUpdateManyWithoutStreamNestedInput
+  covariances?: Prisma.StreamCovarianceUpdateManyWithoutStreamNestedInput
+  shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
+  evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUpdateManyWithoutStreamNestedInput
+}
+
+export type StreamUncheckedUpdateWithoutGuardsInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  modelId?: Prisma.StringFieldUpdateOperationsInput | string
+  config?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  statusDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  head?: Prisma.IntFieldUpdateOperationsInput | number
+  headHash?: Prisma.StringFieldUpdateOperationsInput | string
+  genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
+  nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originStreamId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  branches?: Prisma.StreamUncheckedUpdateManyWithoutOriginNestedInput
+  edits?: Prisma.EditUncheckedUpdateManyWithoutStreamNestedInput
+  batches?: Prisma.BatchUncheckedUpdateManyWithoutStreamNestedInput
+  checkpoints?: Prisma.CheckpointUncheckedUpdateManyWithoutStreamNestedInput
+  events?: Prisma.EventUncheckedUpdateManyWithoutStreamNestedInput
+  covariances?: Prisma.StreamCovarianceUncheckedUpdateManyWithoutStreamNestedInput
+  shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
+  evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUncheckedUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUncheckedUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedUpdateManyWithoutStreamNestedInput
+}
+
+export type StreamCreateWithoutCanariesInput = {
+  id: string
+  name: string
+  config: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash: string
+  status: string
+  statusDetail?: string | null
+  head?: number
+  headHash: string
+  genesisHash: string
+  nextSeq?: number
+  nextOrdinal?: number
+  originSeq?: number | null
+  createdAt?: Date | string
+  model: Prisma.ModelCreateNestedOneWithoutStreamsInput
+  origin?: Prisma.StreamCreateNestedOneWithoutBranchesInput
+  branches?: Prisma.StreamCreateNestedManyWithoutOriginInput
+  edits?: Prisma.EditCreateNestedManyWithoutStreamInput
+  batches?: Prisma.BatchCreateNestedManyWithoutStreamInput
+  checkpoints?: Prisma.CheckpointCreateNestedManyWithoutStreamInput
+  events?: Prisma.EventCreateNestedManyWithoutStreamInput
+  covariances?: Prisma.StreamCovarianceCreateNestedManyWithoutStreamInput
+  shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
+  evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsCreateNestedOneWithoutStreamInput
+  rounds?: Prisma.ProbeRoundCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryCreateNestedManyWithoutStreamInput
+}
+
+export type StreamUncheckedCreateWithoutCanariesInput = {
+  id: string
+  name: string
+  modelId: string
+  config: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash: string
+  status: string
+  statusDetail?: string | null
+  head?: number
+  headHash: string
+  genesisHash: string
+  nextSeq?: number
+  nextOrdinal?: number
+  originStreamId?: string | null
+  originSeq?: number | null
+  createdAt?: Date | string
+  branches?: Prisma.StreamUncheckedCreateNestedManyWithoutOriginInput
+  edits?: Prisma.EditUncheckedCreateNestedManyWithoutStreamInput
+  batches?: Prisma.BatchUncheckedCreateNestedManyWithoutStreamInput
+  checkpoints?: Prisma.CheckpointUncheckedCreateNestedManyWithoutStreamInput
+  events?: Prisma.EventUncheckedCreateNestedManyWithoutStreamInput
+  covariances?: Prisma.StreamCovarianceUncheckedCreateNestedManyWithoutStreamInput
+  shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
+  evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsUncheckedCreateNestedOneWithoutStreamInput
+  rounds?: Prisma.ProbeRoundUncheckedCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedCreateNestedManyWithoutStreamInput
+}
+
+export type StreamCreateOrConnectWithoutCanariesInput = {
+  where: Prisma.StreamWhereUniqueInput
+  create: Prisma.XOR<Prisma.StreamCreateWithoutCanariesInput, Prisma.StreamUncheckedCreateWithoutCanariesInput>
+}
+
+export type StreamUpsertWithoutCanariesInput = {
+  update: Prisma.XOR<Prisma.StreamUpdateWithoutCanariesInput, Prisma.StreamUncheckedUpdateWithoutCanariesInput>
+  create: Prisma.XOR<Prisma.StreamCreateWithoutCanariesInput, Prisma.StreamUncheckedCreateWithoutCanariesInput>
+  where?: Prisma.StreamWhereInput
+}
+
+export type StreamUpdateToOneWithWhereWithoutCanariesInput = {
+  where?: Prisma.StreamWhereInput
+  data: Prisma.XOR<Prisma.StreamUpdateWithoutCanariesInput, Prisma.StreamUncheckedUpdateWithoutCanariesInput>
+}
+
+export type StreamUpdateWithoutCanariesInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  config?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  statusDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  head?: Prisma.IntFieldUpdateOperationsInput | number
+  headHash?: Prisma.StringFieldUpdateOperationsInput | string
+  genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
+  nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  model?: Prisma.ModelUpdateOneRequiredWithoutStreamsNestedInput
+  origin?: Prisma.StreamUpdateOneWithoutBranchesNestedInput
+  branches?: Prisma.StreamUpdateManyWithoutOriginNestedInput
+  edits?: Prisma.EditUpdateManyWithoutStreamNestedInput
+  batches?: Prisma.BatchUpdateManyWithoutStreamNestedInput
+  checkpoints?: Prisma.CheckpointUpdateManyWithoutStreamNestedInput
+  events?: Prisma.EventUpdateManyWithoutStreamNestedInput
+  covariances?: Prisma.StreamCovarianceUpdateManyWithoutStreamNestedInput
+  shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
+  evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUpdateOneWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUpdateManyWithoutStreamNestedInput
+}
+
+export type StreamUncheckedUpdateWithoutCanariesInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  modelId?: Prisma.StringFieldUpdateOperationsInput | string
+  config?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  statusDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  head?: Prisma.IntFieldUpdateOperationsInput | number
+  headHash?: Prisma.StringFieldUpdateOperationsInput | string
+  genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
+  nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originStreamId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  branches?: Prisma.StreamUncheckedUpdateManyWithoutOriginNestedInput
+  edits?: Prisma.EditUncheckedUpdateManyWithoutStreamNestedInput
+  batches?: Prisma.BatchUncheckedUpdateManyWithoutStreamNestedInput
+  checkpoints?: Prisma.CheckpointUncheckedUpdateManyWithoutStreamNestedInput
+  events?: Prisma.EventUncheckedUpdateManyWithoutStreamNestedInput
+  covariances?: Prisma.StreamCovarianceUncheckedUpdateManyWithoutStreamNestedInput
+  shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
+  evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUncheckedUpdateOneWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUncheckedUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedUpdateManyWithoutStreamNestedInput
+}
+
+export type StreamCreateWithoutRoundsInput = {
+  id: string
+  name: string
+  config: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash: string
+  status: string
+  statusDetail?: string | null
+  head?: number
+  headHash: string
+  genesisHash: string
+  nextSeq?: number
+  nextOrdinal?: number
+  originSeq?: number | null
+  createdAt?: Date | string
+  model: Prisma.ModelCreateNestedOneWithoutStreamsInput
+  origin?: Prisma.StreamCreateNestedOneWithoutBranchesInput
+  branches?: Prisma.StreamCreateNestedManyWithoutOriginInput
+  edits?: Prisma.EditCreateNestedManyWithoutStreamInput
+  batches?: Prisma.BatchCreateNestedManyWithoutStreamInput
+  checkpoints?: Prisma.CheckpointCreateNestedManyWithoutStreamInput
+  events?: Prisma.EventCreateNestedManyWithoutStreamInput
+  covariances?: Prisma.StreamCovarianceCreateNestedManyWithoutStreamInput
+  shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
+  evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryCreateNestedManyWithoutStreamInput
+}
+
+export type StreamUncheckedCreateWithoutRoundsInput = {
+  id: string
+  name: string
+  modelId: string
+  config: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash: string
+  status: string
+  statusDetail?: string | null
+  head?: number
+  headHash: string
+  genesisHash: string
+  nextSeq?: number
+  nextOrdinal?: number
+  originStreamId?: string | null
+  originSeq?: number | null
+  createdAt?: Date | string
+  branches?: Prisma.StreamUncheckedCreateNestedManyWithoutOriginInput
+  edits?: Prisma.EditUncheckedCreateNestedManyWithoutStreamInput
+  batches?: Prisma.BatchUncheckedCreateNestedManyWithoutStreamInput
+  checkpoints?: Prisma.CheckpointUncheckedCreateNestedManyWithoutStreamInput
+  events?: Prisma.EventUncheckedCreateNestedManyWithoutStreamInput
+  covariances?: Prisma.StreamCovarianceUncheckedCreateNestedManyWithoutStreamInput
+  shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
+  evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsUncheckedCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryUncheckedCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedCreateNestedManyWithoutStreamInput
+}
+
+export type StreamCreateOrConnectWithoutRoundsInput = {
+  where: Prisma.StreamWhereUniqueInput
+  create: Prisma.XOR<Prisma.StreamCreateWithoutRoundsInput, Prisma.StreamUncheckedCreateWithoutRoundsInput>
+}
+
+export type StreamUpsertWithoutRoundsInput = {
+  update: Prisma.XOR<Prisma.StreamUpdateWithoutRoundsInput, Prisma.StreamUncheckedUpdateWithoutRoundsInput>
+  create: Prisma.XOR<Prisma.StreamCreateWithoutRoundsInput, Prisma.StreamUncheckedCreateWithoutRoundsInput>
+  where?: Prisma.StreamWhereInput
+}
+
+export type StreamUpdateToOneWithWhereWithoutRoundsInput = {
+  where?: Prisma.StreamWhereInput
+  data: Prisma.XOR<Prisma.StreamUpdateWithoutRoundsInput, Prisma.StreamUncheckedUpdateWithoutRoundsInput>
+}
+
+export type StreamUpdateWithoutRoundsInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  config?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  statusDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  head?: Prisma.IntFieldUpdateOperationsInput | number
+  headHash?: Prisma.StringFieldUpdateOperationsInput | string
+  genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
+  nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  model?: Prisma.ModelUpdateOneRequiredWithoutStreamsNestedInput
+  origin?: Prisma.StreamUpdateOneWithoutBranchesNestedInput
+  branches?: Prisma.StreamUpdateManyWithoutOriginNestedInput
+  edits?: Prisma.EditUpdateManyWithoutStreamNestedInput
+  batches?: Prisma.BatchUpdateManyWithoutStreamNestedInput
+  checkpoints?: Prisma.CheckpointUpdateManyWithoutStreamNestedInput
+  events?: Prisma.EventUpdateManyWithoutStreamNestedInput
+  covariances?: Prisma.StreamCovarianceUpdateManyWithoutStreamNestedInput
+  shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
+  evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUpdateManyWithoutStreamNestedInput
+}
+
+export type StreamUncheckedUpdateWithoutRoundsInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  modelId?: Prisma.StringFieldUpdateOperationsInput | string
+  config?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  statusDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  head?: Prisma.IntFieldUpdateOperationsInput | number
+  headHash?: Prisma.StringFieldUpdateOperationsInput | string
+  genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
+  nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originStreamId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  branches?: Prisma.StreamUncheckedUpdateManyWithoutOriginNestedInput
+  edits?: Prisma.EditUncheckedUpdateManyWithoutStreamNestedInput
+  batches?: Prisma.BatchUncheckedUpdateManyWithoutStreamNestedInput
+  checkpoints?: Prisma.CheckpointUncheckedUpdateManyWithoutStreamNestedInput
+  events?: Prisma.EventUncheckedUpdateManyWithoutStreamNestedInput
+  covariances?: Prisma.StreamCovarianceUncheckedUpdateManyWithoutStreamNestedInput
+  shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
+  evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUncheckedUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUncheckedUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedUpdateManyWithoutStreamNestedInput
+}
+
+export type StreamCreateWithoutDeliveriesInput = {
+  id: string
+  name: string
+  config: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash: string
+  status: string
+  statusDetail?: string | null
+  head?: number
+  headHash: string
+  genesisHash: string
+  nextSeq?: number
+  nextOrdinal?: number
+  originSeq?: number | null
+  createdAt?: Date | string
+  model: Prisma.ModelCreateNestedOneWithoutStreamsInput
+  origin?: Prisma.StreamCreateNestedOneWithoutBranchesInput
+  branches?: Prisma.StreamCreateNestedManyWithoutOriginInput
+  edits?: Prisma.EditCreateNestedManyWithoutStreamInput
+  batches?: Prisma.BatchCreateNestedManyWithoutStreamInput
+  checkpoints?: Prisma.CheckpointCreateNestedManyWithoutStreamInput
+  events?: Prisma.EventCreateNestedManyWithoutStreamInput
+  covariances?: Prisma.StreamCovarianceCreateNestedManyWithoutStreamInput
+  shards?: Prisma.ShardOwnerCreateNestedManyWithoutStreamInput
+  evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundCreateNestedManyWithoutStreamInput
+}
+
+export type StreamUncheckedCreateWithoutDeliveriesInput = {
+  id: string
+  name: string
+  modelId: string
+  config: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash: string
+  status: string
+  statusDetail?: string | null
+  head?: number
+  headHash: string
+  genesisHash: string
+  nextSeq?: number
+  nextOrdinal?: number
+  originStreamId?: string | null
+  originSeq?: number | null
+  createdAt?: Date | string
+  branches?: Prisma.StreamUncheckedCreateNestedManyWithoutOriginInput
+  edits?: Prisma.EditUncheckedCreateNestedManyWithoutStreamInput
+  batches?: Prisma.BatchUncheckedCreateNestedManyWithoutStreamInput
+  checkpoints?: Prisma.CheckpointUncheckedCreateNestedManyWithoutStreamInput
+  events?: Prisma.EventUncheckedCreateNestedManyWithoutStreamInput
+  covariances?: Prisma.StreamCovarianceUncheckedCreateNestedManyWithoutStreamInput
+  shards?: Prisma.ShardOwnerUncheckedCreateNestedManyWithoutStreamInput
+  evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
+  revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
+  exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
+  publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsUncheckedCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryUncheckedCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundUncheckedCreateNestedManyWithoutStreamInput
+}
+
+export type StreamCreateOrConnectWithoutDeliveriesInput = {
+  where: Prisma.StreamWhereUniqueInput
+  create: Prisma.XOR<Prisma.StreamCreateWithoutDeliveriesInput, Prisma.StreamUncheckedCreateWithoutDeliveriesInput>
+}
+
+export type StreamUpsertWithoutDeliveriesInput = {
+  update: Prisma.XOR<Prisma.StreamUpdateWithoutDeliveriesInput, Prisma.StreamUncheckedUpdateWithoutDeliveriesInput>
+  create: Prisma.XOR<Prisma.StreamCreateWithoutDeliveriesInput, Prisma.StreamUncheckedCreateWithoutDeliveriesInput>
+  where?: Prisma.StreamWhereInput
+}
+
+export type StreamUpdateToOneWithWhereWithoutDeliveriesInput = {
+  where?: Prisma.StreamWhereInput
+  data: Prisma.XOR<Prisma.StreamUpdateWithoutDeliveriesInput, Prisma.StreamUncheckedUpdateWithoutDeliveriesInput>
+}
+
+export type StreamUpdateWithoutDeliveriesInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  config?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  statusDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  head?: Prisma.IntFieldUpdateOperationsInput | number
+  headHash?: Prisma.StringFieldUpdateOperationsInput | string
+  genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
+  nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  model?: Prisma.ModelUpdateOneRequiredWithoutStreamsNestedInput
+  origin?: Prisma.StreamUpdateOneWithoutBranchesNestedInput
+  branches?: Prisma.StreamUpdateManyWithoutOriginNestedInput
+  edits?: Prisma.EditUpdateManyWithoutStreamNestedInput
+  batches?: Prisma.BatchUpdateManyWithoutStreamNestedInput
+  checkpoints?: Prisma.CheckpointUpdateManyWithoutStreamNestedInput
+  events?: Prisma.EventUpdateManyWithoutStreamNestedInput
+  covariances?: Prisma.StreamCovarianceUpdateManyWithoutStreamNestedInput
+  shards?: Prisma.ShardOwnerUpdateManyWithoutStreamNestedInput
+  evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUpdateManyWithoutStreamNestedInput
+}
+
+export type StreamUncheckedUpdateWithoutDeliveriesInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  modelId?: Prisma.StringFieldUpdateOperationsInput | string
+  config?: Prisma.JsonNullValueInput | runtime.InputJsonValue
+  configHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  statusDetail?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  head?: Prisma.IntFieldUpdateOperationsInput | number
+  headHash?: Prisma.StringFieldUpdateOperationsInput | string
+  genesisHash?: Prisma.StringFieldUpdateOperationsInput | string
+  nextSeq?: Prisma.IntFieldUpdateOperationsInput | number
+  nextOrdinal?: Prisma.IntFieldUpdateOperationsInput | number
+  originStreamId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  originSeq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  branches?: Prisma.StreamUncheckedUpdateManyWithoutOriginNestedInput
+  edits?: Prisma.EditUncheckedUpdateManyWithoutStreamNestedInput
+  batches?: Prisma.BatchUncheckedUpdateManyWithoutStreamNestedInput
+  checkpoints?: Prisma.CheckpointUncheckedUpdateManyWithoutStreamNestedInput
+  events?: Prisma.EventUncheckedUpdateManyWithoutStreamNestedInput
+  covariances?: Prisma.StreamCovarianceUncheckedUpdateManyWithoutStreamNestedInput
+  shards?: Prisma.ShardOwnerUncheckedUpdateManyWithoutStreamNestedInput
+  evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
+  revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
+  exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
+  publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUncheckedUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUncheckedUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateWithoutExportsInput = {
@@ -2298,6 +3118,10 @@ export type StreamCreateWithoutExportsInput = {
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutExportsInput = {
@@ -2326,6 +3150,10 @@ export type StreamUncheckedCreateWithoutExportsInput = {
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
   publications?: Prisma.PublicationUncheckedCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsUncheckedCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryUncheckedCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundUncheckedCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutExportsInput = {
@@ -2370,6 +3198,10 @@ export type StreamUpdateWithoutExportsInput = {
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutExportsInput = {
@@ -2398,6 +3230,10 @@ export type StreamUncheckedUpdateWithoutExportsInput = {
   evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUncheckedUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUncheckedUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUncheckedUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateWithoutPublicationsInput = {
@@ -2426,6 +3262,10 @@ export type StreamCreateWithoutPublicationsInput = {
   evaluations?: Prisma.EvaluationCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryCreateNestedManyWithoutStreamInput
 }
 
 export type StreamUncheckedCreateWithoutPublicationsInput = {
@@ -2454,6 +3294,10 @@ export type StreamUncheckedCreateWithoutPublicationsInput = {
   evaluations?: Prisma.EvaluationUncheckedCreateNestedManyWithoutStreamInput
   revocations?: Prisma.RevocationUncheckedCreateNestedManyWithoutStreamInput
   exports?: Prisma.ExportUncheckedCreateNestedManyWithoutStreamInput
+  guards?: Prisma.StreamGuardsUncheckedCreateNestedOneWithoutStreamInput
+  canaries?: Prisma.CanaryUncheckedCreateNestedManyWithoutStreamInput
+  rounds?: Prisma.ProbeRoundUncheckedCreateNestedManyWithoutStreamInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedCreateNestedManyWithoutStreamInput
 }
 
 export type StreamCreateOrConnectWithoutPublicationsInput = {
@@ -2498,6 +3342,10 @@ export type StreamUpdateWithoutPublicationsInput = {
   evaluations?: Prisma.EvaluationUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutPublicationsInput = {
@@ -2526,6 +3374,10 @@ export type StreamUncheckedUpdateWithoutPublicationsInput = {
   evaluations?: Prisma.EvaluationUncheckedUpdateManyWithoutStreamNestedInput
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUncheckedUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUncheckedUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUncheckedUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamCreateManyModelInput = {
@@ -2571,6 +3423,10 @@ export type StreamUpdateWithoutModelInput = {
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutModelInput = {
@@ -2599,6 +3455,10 @@ export type StreamUncheckedUpdateWithoutModelInput = {
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUncheckedUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUncheckedUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUncheckedUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateManyWithoutModelInput = {
@@ -2661,6 +3521,10 @@ export type StreamUpdateWithoutOriginInput = {
   revocations?: Prisma.RevocationUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateWithoutOriginInput = {
@@ -2689,6 +3553,10 @@ export type StreamUncheckedUpdateWithoutOriginInput = {
   revocations?: Prisma.RevocationUncheckedUpdateManyWithoutStreamNestedInput
   exports?: Prisma.ExportUncheckedUpdateManyWithoutStreamNestedInput
   publications?: Prisma.PublicationUncheckedUpdateManyWithoutStreamNestedInput
+  guards?: Prisma.StreamGuardsUncheckedUpdateOneWithoutStreamNestedInput
+  canaries?: Prisma.CanaryUncheckedUpdateManyWithoutStreamNestedInput
+  rounds?: Prisma.ProbeRoundUncheckedUpdateManyWithoutStreamNestedInput
+  deliveries?: Prisma.WebhookDeliveryUncheckedUpdateManyWithoutStreamNestedInput
 }
 
 export type StreamUncheckedUpdateManyWithoutOriginInput = {
@@ -2725,6 +3593,9 @@ export type StreamCountOutputType = {
   revocations: number
   exports: number
   publications: number
+  canaries: number
+  rounds: number
+  deliveries: number
 }
 
 export type StreamCountOutputTypeSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
@@ -2739,6 +3610,9 @@ export type StreamCountOutputTypeSelect<ExtArgs extends runtime.Types.Extensions
   revocations?: boolean | StreamCountOutputTypeCountRevocationsArgs
   exports?: boolean | StreamCountOutputTypeCountExportsArgs
   publications?: boolean | StreamCountOutputTypeCountPublicationsArgs
+  canaries?: boolean | StreamCountOutputTypeCountCanariesArgs
+  rounds?: boolean | StreamCountOutputTypeCountRoundsArgs
+  deliveries?: boolean | StreamCountOutputTypeCountDeliveriesArgs
 }
 
 /**
@@ -2828,6 +3702,27 @@ export type StreamCountOutputTypeCountPublicationsArgs<ExtArgs extends runtime.T
   where?: Prisma.PublicationWhereInput
 }
 
+/**
+ * StreamCountOutputType without action
+ */
+export type StreamCountOutputTypeCountCanariesArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  where?: Prisma.CanaryWhereInput
+}
+
+/**
+ * StreamCountOutputType without action
+ */
+export type StreamCountOutputTypeCountRoundsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  where?: Prisma.ProbeRoundWhereInput
+}
+
+/**
+ * StreamCountOutputType without action
+ */
+export type StreamCountOutputTypeCountDeliveriesArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  where?: Prisma.WebhookDeliveryWhereInput
+}
+
 
 export type StreamSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetSelect<{
   id?: boolean
@@ -2858,6 +3753,10 @@ export type StreamSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs =
   revocations?: boolean | Prisma.Stream$revocationsArgs<ExtArgs>
   exports?: boolean | Prisma.Stream$exportsArgs<ExtArgs>
   publications?: boolean | Prisma.Stream$publicationsArgs<ExtArgs>
+  guards?: boolean | Prisma.Stream$guardsArgs<ExtArgs>
+  canaries?: boolean | Prisma.Stream$canariesArgs<ExtArgs>
+  rounds?: boolean | Prisma.Stream$roundsArgs<ExtArgs>
+  deliveries?: boolean | Prisma.Stream$deliveriesArgs<ExtArgs>
   _count?: boolean | Prisma.StreamCountOutputTypeDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["stream"]>
 
@@ -2934,6 +3833,10 @@ export type StreamInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs 
   revocations?: boolean | Prisma.Stream$revocationsArgs<ExtArgs>
   exports?: boolean | Prisma.Stream$exportsArgs<ExtArgs>
   publications?: boolean | Prisma.Stream$publicationsArgs<ExtArgs>
+  guards?: boolean | Prisma.Stream$guardsArgs<ExtArgs>
+  canaries?: boolean | Prisma.Stream$canariesArgs<ExtArgs>
+  rounds?: boolean | Prisma.Stream$roundsArgs<ExtArgs>
+  deliveries?: boolean | Prisma.Stream$deliveriesArgs<ExtArgs>
   _count?: boolean | Prisma.StreamCountOutputTypeDefaultArgs<ExtArgs>
 }
 export type StreamIncludeCreateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
@@ -2961,6 +3864,10 @@ export type $StreamPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs
     revocations: Prisma.$RevocationPayload<ExtArgs>[]
     exports: Prisma.$ExportPayload<ExtArgs>[]
     publications: Prisma.$PublicationPayload<ExtArgs>[]
+    guards: Prisma.$StreamGuardsPayload<ExtArgs> | null
+    canaries: Prisma.$CanaryPayload<ExtArgs>[]
+    rounds: Prisma.$ProbeRoundPayload<ExtArgs>[]
+    deliveries: Prisma.$WebhookDeliveryPayload<ExtArgs>[]
   }
   scalars: runtime.Types.Extensions.GetPayloadResult<{
     id: string
@@ -3385,6 +4292,10 @@ export interface Prisma__StreamClient<T, Null = never, ExtArgs extends runtime.T
   revocations<T extends Prisma.Stream$revocationsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Stream$revocationsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$RevocationPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   exports<T extends Prisma.Stream$exportsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Stream$exportsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$ExportPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   publications<T extends Prisma.Stream$publicationsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Stream$publicationsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$PublicationPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
+  guards<T extends Prisma.Stream$guardsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Stream$guardsArgs<ExtArgs>>): Prisma.Prisma__StreamGuardsClient<runtime.Types.Result.GetResult<Prisma.$StreamGuardsPayload<ExtArgs>, T, "findUniqueOrThrow", GlobalOmitOptions> | null, null, ExtArgs, GlobalOmitOptions>
+  canaries<T extends Prisma.Stream$canariesArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Stream$canariesArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$CanaryPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
+  rounds<T extends Prisma.Stream$roundsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Stream$roundsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$ProbeRoundPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
+  deliveries<T extends Prisma.Stream$deliveriesArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Stream$deliveriesArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$WebhookDeliveryPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   /**
    * Attaches callbacks for the resolution and/or rejection of the Promise.
    * @param onfulfilled The callback to execute when the Promise is resolved.
@@ -4110,6 +5021,97 @@ export type Stream$publicationsArgs<ExtArgs extends runtime.Types.Extensions.Int
   take?: number
   skip?: number
   distinct?: Prisma.PublicationScalarFieldEnum | Prisma.PublicationScalarFieldEnum[]
+}
+
+/**
+ * Stream.guards
+ */
+export type Stream$guardsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the StreamGuards
+   */
+  select?: Prisma.StreamGuardsSelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the StreamGuards
+   */
+  omit?: Prisma.StreamGuardsOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.StreamGuardsInclude<ExtArgs> | null
+  where?: Prisma.StreamGuardsWhereInput
+}
+
+/**
+ * Stream.canaries
+ */
+export type Stream$canariesArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the Canary
+   */
+  select?: Prisma.CanarySelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the Canary
+   */
+  omit?: Prisma.CanaryOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.CanaryInclude<ExtArgs> | null
+  where?: Prisma.CanaryWhereInput
+  orderBy?: Prisma.CanaryOrderByWithRelationInput | Prisma.CanaryOrderByWithRelationInput[]
+  cursor?: Prisma.CanaryWhereUniqueInput
+  take?: number
+  skip?: number
+  distinct?: Prisma.CanaryScalarFieldEnum | Prisma.CanaryScalarFieldEnum[]
+}
+
+/**
+ * Stream.rounds
+ */
+export type Stream$roundsArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the ProbeRound
+   */
+  select?: Prisma.ProbeRoundSelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the ProbeRound
+   */
+  omit?: Prisma.ProbeRoundOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.ProbeRoundInclude<ExtArgs> | null
+  where?: Prisma.ProbeRoundWhereInput
+  orderBy?: Prisma.ProbeRoundOrderByWithRelationInput | Prisma.ProbeRoundOrderByWithRelationInput[]
+  cursor?: Prisma.ProbeRoundWhereUniqueInput
+  take?: number
+  skip?: number
+  distinct?: Prisma.ProbeRoundScalarFieldEnum | Prisma.ProbeRoundScalarFieldEnum[]
+}
+
+/**
+ * Stream.deliveries
+ */
+export type Stream$deliveriesArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the WebhookDelivery
+   */
+  select?: Prisma.WebhookDeliverySelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the WebhookDelivery
+   */
+  omit?: Prisma.WebhookDeliveryOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.WebhookDeliveryInclude<ExtArgs> | null
+  where?: Prisma.WebhookDeliveryWhereInput
+  orderBy?: Prisma.WebhookDeliveryOrderByWithRelationInput | Prisma.WebhookDeliveryOrderByWithRelationInput[]
+  cursor?: Prisma.WebhookDeliveryWhereUniqueInput
+  take?: number
+  skip?: number
+  distinct?: Prisma.WebhookDeliveryScalarFieldEnum | Prisma.WebhookDeliveryScalarFieldEnum[]
 }
 
 /**

@@ -261,6 +261,23 @@ export interface PerplexityResponse {
   tokens: number;
 }
 
+export interface DivergenceRequest {
+  state:
+    | StateRef
+    | undefined;
+  /** Windows of 256 tokens, the first of those that perplexity is measured on; 0 means all. */
+  windows: number;
+}
+
+export interface DivergenceResponse {
+  perplexity: number;
+  /** Of the unedited model on the same windows. */
+  basePerplexity: number;
+  /** Mean KL(unedited || edited) of the next token, in nats. */
+  divergence: number;
+  tokens: number;
+}
+
 /** What a covariance is taken over. */
 export interface CovarianceSource {
   kind:
@@ -2420,6 +2437,142 @@ export const PerplexityResponse: MessageFns<PerplexityResponse> = {
   },
 };
 
+function createBaseDivergenceRequest(): DivergenceRequest {
+  return { state: undefined, windows: 0 };
+}
+
+export const DivergenceRequest: MessageFns<DivergenceRequest> = {
+  encode(message: DivergenceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.state !== undefined) {
+      StateRef.encode(message.state, writer.uint32(10).fork()).join();
+    }
+    if (message.windows !== 0) {
+      writer.uint32(16).uint32(message.windows);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DivergenceRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDivergenceRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.state = StateRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.windows = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDivergenceResponse(): DivergenceResponse {
+  return { perplexity: 0, basePerplexity: 0, divergence: 0, tokens: 0 };
+}
+
+export const DivergenceResponse: MessageFns<DivergenceResponse> = {
+  encode(message: DivergenceResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.perplexity !== 0) {
+      writer.uint32(9).double(message.perplexity);
+    }
+    if (message.basePerplexity !== 0) {
+      writer.uint32(17).double(message.basePerplexity);
+    }
+    if (message.divergence !== 0) {
+      writer.uint32(25).double(message.divergence);
+    }
+    if (message.tokens !== 0) {
+      writer.uint32(32).uint32(message.tokens);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DivergenceResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDivergenceResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.perplexity = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.basePerplexity = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.divergence = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.tokens = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseCovarianceSource(): CovarianceSource {
   return { kind: undefined };
 }
@@ -3479,6 +3632,16 @@ export const ModelRuntimeServiceService = {
     responseSerialize: (value: PerplexityResponse): Buffer => Buffer.from(PerplexityResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PerplexityResponse => PerplexityResponse.decode(value),
   },
+  /** How far a state predicts the held-out part of the built-in corpus otherwise than the unedited model. */
+  divergence: {
+    path: "/errata.v1.ModelRuntimeService/Divergence" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DivergenceRequest): Buffer => Buffer.from(DivergenceRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DivergenceRequest => DivergenceRequest.decode(value),
+    responseSerialize: (value: DivergenceResponse): Buffer => Buffer.from(DivergenceResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DivergenceResponse => DivergenceResponse.decode(value),
+  },
   /** How a covariance is cut into slices. The same request has the same answer, always. */
   planCovariance: {
     path: "/errata.v1.ModelRuntimeService/PlanCovariance" as const,
@@ -3570,6 +3733,8 @@ export interface ModelRuntimeServiceServer extends UntypedServiceImplementation 
   generateStream: handleServerStreamingCall<GenerateStreamRequest, GenerateStreamResponse>;
   /** Perplexity on the held-out part of the built-in corpus. */
   perplexity: handleUnaryCall<PerplexityRequest, PerplexityResponse>;
+  /** How far a state predicts the held-out part of the built-in corpus otherwise than the unedited model. */
+  divergence: handleUnaryCall<DivergenceRequest, DivergenceResponse>;
   /** How a covariance is cut into slices. The same request has the same answer, always. */
   planCovariance: handleUnaryCall<PlanCovarianceRequest, PlanCovarianceResponse>;
   /**
@@ -3692,6 +3857,22 @@ export interface ModelRuntimeServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: PerplexityResponse) => void,
+  ): ClientUnaryCall;
+  /** How far a state predicts the held-out part of the built-in corpus otherwise than the unedited model. */
+  divergence(
+    request: DivergenceRequest,
+    callback: (error: ServiceError | null, response: DivergenceResponse) => void,
+  ): ClientUnaryCall;
+  divergence(
+    request: DivergenceRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DivergenceResponse) => void,
+  ): ClientUnaryCall;
+  divergence(
+    request: DivergenceRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DivergenceResponse) => void,
   ): ClientUnaryCall;
   /** How a covariance is cut into slices. The same request has the same answer, always. */
   planCovariance(
