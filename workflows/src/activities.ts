@@ -1,4 +1,13 @@
-import type { BatchKind, Checkpoint, HeadChange, RepairReport, Revocation } from '@errata/contracts';
+import type {
+  BatchKind,
+  Budget,
+  Checkpoint,
+  GuardAction,
+  GuardReading,
+  HeadChange,
+  RepairReport,
+  Revocation,
+} from '@errata/contracts';
 
 export type { RepairReport };
 
@@ -75,12 +84,36 @@ export interface StreamActivities {
   revokeLayer(args: BatchRef & { layer: number }): Promise<{ updateSeconds: number }>;
   commitBatch(args: BatchRef & { seconds: StepSeconds }): Promise<HeadChange>;
   verifyBatch(args: BatchRef): Promise<{ verified: number }>;
-  measureDrift(args: BatchRef): Promise<void>;
+  /** Answers how long it took; runs begun before guards take no notice. */
+  measureDrift(args: BatchRef): Promise<{ seconds: number } | undefined>;
+  /**
+   * Measures the edited model after a batch, as far as what measuring may cost goes. Answers the budgets that were measured now.
+   * @param args `driftSeconds`: what `measureDrift` took
+   */
+  probeBatch(args: BatchRef & { driftSeconds: number }): Promise<{ readings: readonly GuardReading[] }>;
+  /** The last position before a batch at which none of these budgets was exceeded. */
+  findGood(args: BatchRef & { budgets: readonly Budget[] }): Promise<{ seq: number }>;
+  /** Does what a guard decided. `delivery`: what is to be told to somebody. */
+  carryOutGuard(
+    args: BatchRef & {
+      action: Exclude<GuardAction, 'off'>;
+      trips: readonly GuardReading[];
+      to: number | null;
+      pause: boolean;
+    },
+  ): Promise<{ head: number; delivery: string | null }>;
   rollback(args: BatchRef & { idempotency?: Idempotency }): Promise<HeadChange>;
   createCheckpoint(args: { streamId: string; name: string }): Promise<Checkpoint>;
   setPaused(args: { streamId: string; paused: boolean }): Promise<void>;
   evaluate(args: { streamId: string; evaluationId: string }): Promise<void>;
   failEvaluation(args: { streamId: string; evaluationId: string; detail: string }): Promise<void>;
+}
+
+/** The side effects of the workflow `deliverWebhook`. */
+export interface WebhookActivities {
+  sendWebhook(args: { deliveryId: string }): Promise<void>;
+  /** It cannot be delivered. */
+  failWebhook(args: { deliveryId: string; detail: string }): Promise<void>;
 }
 
 /** What a covariance is made of: two streams that name the same share one run. */

@@ -86,6 +86,7 @@ describe('editStream', () => {
         `commitBatch ${seq} 1 0.5`,
         `verifyBatch ${seq}`,
         `measureDrift ${seq}`,
+        `probeBatch ${seq} 0.5`,
       ];
       expect(recording.calls).toEqual(['requestCovariances', 'prepareStream', ...batch(1), ...batch(2), 'nextWork']);
     });

@@ -53,7 +53,7 @@ export async function editStream({ streamId, carry }: EditStreamArgs): Promise<v
     control(async () => {
       const plan = await records.claimRevoke({ streamId, editIds, reason });
       try {
-        const change = await runBatch(streamId, plan);
+        const { change } = await runBatch(streamId, plan);
         state.committed();
         return change;
       } catch (error) {

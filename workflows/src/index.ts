@@ -9,11 +9,13 @@ export type {
   SnapshotTaken,
   StepSeconds,
   StreamActivities,
+  WebhookActivities,
   WorkPlan,
 } from './activities.js';
 export { covariance } from './covariance.js';
 export type { CovarianceProgress } from './covariance-run.js';
 export * from './definitions.js';
+export { deliverWebhook } from './deliver-webhook.js';
 export { type EditStreamArgs, editStream } from './edit-stream.js';
 export { evaluateStream } from './evaluate-stream.js';
 export type { ExportActivities, PublicationPlan } from './export-activities.js';

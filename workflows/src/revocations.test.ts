@@ -33,9 +33,10 @@ test('a revocation goes batch by batch to its end, also while the stream is paus
     `revokeLayer ${seq} 7`,
     `commitBatch ${seq}`,
     `measureDrift ${seq}`,
+    `probeBatch ${seq} 0.5`,
   ];
   const from = ledger.recording.calls.indexOf('revokeLayer 1 6') - 1;
-  expect(ledger.recording.calls.slice(from, from + 12)).toEqual([
+  expect(ledger.recording.calls.slice(from, from + 14)).toEqual([
     ...batch(1),
     ...batch(2),
     'nextWork held',

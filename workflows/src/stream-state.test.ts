@@ -57,8 +57,15 @@ test('what is carried over survives JSON and a new run', () => {
   state.pause();
   state.committed();
   state.committed();
+  state.guardMemory = { exceeded: ['divergence'], takenBack: 1 };
   const next = new StreamState(JSON.parse(JSON.stringify(state.carry())));
-  expect(next.carry()).toEqual({ paused: true, failed: false, prepared: true, batches: 2 });
+  expect(next.carry()).toEqual({
+    paused: true,
+    failed: false,
+    prepared: true,
+    batches: 2,
+    guards: { exceeded: ['divergence'], takenBack: 1 },
+  });
   expect(next.isPrepared).toBe(true);
   expect(next.runnable).toBe(false);
 });

@@ -1,3 +1,5 @@
+import { type GuardMemory, noMemory } from './guards.js';
+
 /** What one run hands to the next; a plain object because a class would not survive the data converter. */
 export interface StreamCarry {
   readonly paused: boolean;
@@ -5,6 +7,8 @@ export interface StreamCarry {
   readonly prepared: boolean;
   /** Batches committed over the stream's life. */
   readonly batches: number;
+  /** Left out by runs begun before there were guards. */
+  readonly guards?: GuardMemory;
 }
 
 export interface StreamSnapshot extends StreamCarry {
@@ -31,6 +35,7 @@ export class StreamState {
   private failed: boolean;
   private prepared: boolean;
   private batches: number;
+  guardMemory: GuardMemory;
   private phase: Phase = 'idle';
   /** True at the start: edits may have been stored before the workflow ran. */
   private pending = true;
@@ -47,6 +52,7 @@ export class StreamState {
     this.failed = carry?.failed ?? false;
     this.prepared = carry?.prepared ?? false;
     this.batches = carry?.batches ?? 0;
+    this.guardMemory = carry?.guards ?? noMemory;
   }
 
   get isPrepared(): boolean {
@@ -151,7 +157,8 @@ export class StreamState {
   }
 
   carry(): StreamCarry {
-    return { paused: this.paused, failed: this.failed, prepared: this.prepared, batches: this.batches };
+    const { paused, failed, prepared, batches, guardMemory: guards } = this;
+    return { paused, failed, prepared, batches, guards };
   }
 
   snapshot(): StreamSnapshot {

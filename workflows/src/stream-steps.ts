@@ -1,6 +1,7 @@
 import { ActivityFailure, ApplicationFailure, condition, log, patched } from '@temporalio/workflow';
 import type { WorkPlan } from './activities.js';
 import { asUpdateFailure } from './failures.js';
+import { guardBatch } from './guard-batch.js';
 import { compute, records } from './proxies.js';
 import { runBatch } from './run-batch.js';
 import type { StreamState } from './stream-state.js';
@@ -21,16 +22,20 @@ export async function takeWork(streamId: string, state: StreamState): Promise<vo
     state.expiresNext(work.nextExpiry);
     if (work.batch === null && work.finishing === null) return;
     state.wake();
-    await carryOut(streamId, state, work);
+    const driftSeconds = await carryOut(streamId, state, work);
+    if (work.batch !== null && driftSeconds !== null && patched('guards'))
+      await guardBatch(streamId, work.batch, state, driftSeconds);
   });
 }
 
-async function carryOut(streamId: string, state: StreamState, { batch, finishing }: WorkPlan): Promise<void> {
+/** Answers what measuring the drift of the batch took; null where nothing was written, or the revocation could not go on. */
+async function carryOut(streamId: string, state: StreamState, { batch, finishing }: WorkPlan): Promise<number | null> {
   try {
     if (finishing) await compute.finishRevocation({ streamId, ...finishing });
-    if (batch === null) return;
-    await runBatch(streamId, batch);
+    if (batch === null) return null;
+    const { driftSeconds } = await runBatch(streamId, batch);
     state.committed();
+    return driftSeconds;
   } catch (error) {
     const revocationId = finishing?.revocationId ?? batch?.revocationId ?? null;
     if (revocationId === null || !isFailure(error)) throw error;
@@ -38,6 +43,7 @@ async function carryOut(streamId: string, state: StreamState, { batch, finishing
     const { cause } = await records.failRevocation({ streamId, revocationId, code: type ?? 'INTERNAL', message });
     // Nobody waits for the end of an expiry: without a person it would be tried for ever.
     if (cause === 'expiry') throw error;
+    return null;
   }
 }
 

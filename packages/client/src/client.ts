@@ -36,6 +36,7 @@ import {
   takeSnapshotResponseSchema,
   verifyLogResponseSchema,
 } from '@errata/contracts';
+import { driftCalls } from './drift-calls.js';
 import { type CallOptions, createTransport, type Schema } from './transport.js';
 import type { ErrataClient, KeyedOptions, RevokeDraft } from './types.js';
 import { waitForEdits, waitForEvaluation, waitForRevocation } from './wait.js';
@@ -228,6 +229,8 @@ export function createClient(options: ClientOptions): ErrataClient {
       postStreamed(at(stream, '/chat/completions'), request, chatCompletionChunkSchema, call),
     verify: (stream, { deep = false, repair = false, signal } = {}) =>
       postRepeatable(at(stream, '/verify'), { deep, repair }, verifyLogResponseSchema, { signal }),
+
+    ...driftCalls(transport, at),
 
     health: async (call) => {
       await get('/healthz', anyObject, call);

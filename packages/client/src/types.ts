@@ -39,6 +39,7 @@ import type {
   TakeSnapshotResponse,
   VerifyLogResponse,
 } from '@errata/contracts';
+import type { DriftClient } from './drift-types.js';
 import type { CallOptions } from './transport.js';
 
 /** An edit as a caller writes it: fields with defaults may be left out. */
@@ -78,7 +79,7 @@ export interface EditProgress {
  * The HTTP API. `stream` is the id or the name of a stream. All methods throw `ErrataError`, with the details of
  * problem+json; requests that may be repeated are, with growing pauses, while the failure is a passing one.
  */
-export interface ErrataClient {
+export interface ErrataClient extends DriftClient {
   readonly baseUrl: string;
   listModels(options?: CallOptions): Promise<Model[]>;
   createStream(request: CreateStreamRequest, options?: KeyedOptions): Promise<Stream>;

@@ -15,6 +15,7 @@ import {
   streamSchema,
 } from './domain.js';
 import { editorConfigSchema } from './editor-config.js';
+import { driftSummaryShape } from './guards.js';
 import { damageSchema, repairReportSchema } from './retention.js';
 
 /** A stream is found by its name too: a name must fit in a path segment and must not look like an id. */
@@ -92,7 +93,7 @@ export const listCheckpointsResponseSchema = z
   .meta({ id: 'ListCheckpointsResponse' });
 
 export const driftResponseSchema = z
-  .object({ seq: z.int(), layers: z.array(layerDriftSchema) })
+  .object({ seq: z.int(), layers: z.array(layerDriftSchema), ...driftSummaryShape })
   .meta({ id: 'DriftResponse' });
 
 export const verifyLogRequestSchema = z

@@ -1,6 +1,7 @@
 import { defaultRetentionDays } from '@errata/contracts';
 import { z } from 'zod';
 import { publishTargetSchema } from './publishing/target.js';
+import { webhookReceiverSchema } from './webhooks/receiver.js';
 
 const address = z.string().regex(/^[^\s:]+:\d+$/, 'must be host:port');
 
@@ -24,6 +25,11 @@ const schema = z.object({
    * `exportDir`, where that server sees EXPORT_DIR; `apiKey`; `addresses`, the only addresses its name may resolve to.
    */
   PUBLISH_TARGETS: z.string().default('[]').transform(parseJson).pipe(z.array(publishTargetSchema)),
+  /**
+   * Who may be told what guards do, a JSON list: [{"name": "ops", "url": "https://10.0.0.9/errata", "secret": "…"}]. Optional:
+   * `addresses`, the only addresses that the name of the server may resolve to.
+   */
+  WEBHOOK_TARGETS: z.string().default('[]').transform(parseJson).pipe(z.array(webhookReceiverSchema)),
   /** Pause between two health checks of a shard worker, in milliseconds. */
   SHARD_CHECK_INTERVAL_MS: z.coerce.number().int().min(50).default(1000),
   /** Where Prometheus scrapes this process. */

@@ -59,6 +59,7 @@ const worker = await Worker.create({
       covariances: covarianceRuns(client),
       publishing: { targets: config.PUBLISH_TARGETS, exportDir: config.EXPORT_DIR },
       snapshots,
+      receivers: config.WEBHOOK_TARGETS,
       logger,
       metrics,
     }),

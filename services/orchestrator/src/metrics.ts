@@ -1,4 +1,10 @@
-import type { BatchKind, BatchSeconds } from '@errata/contracts';
+import {
+  guardActions as allActions,
+  type BatchKind,
+  type BatchSeconds,
+  budgetNames,
+  probeKinds,
+} from '@errata/contracts';
 import type { ClaimedBatch } from '@errata/store';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
@@ -17,6 +23,11 @@ export interface ActivityMetrics {
   readonly editsAsked: Counter<'outcome'>;
   readonly targetSteps: Histogram<never>;
   readonly workerUp: Gauge<'worker'>;
+  readonly probeSeconds: Histogram<'kind'>;
+  readonly probesSkipped: Counter<'kind'>;
+  readonly probesRefused: Counter<'kind'>;
+  readonly guardActions: Counter<'budget' | 'action'>;
+  readonly webhooks: Counter<'outcome'>;
 }
 
 export function createMetrics(registry: Registry): ActivityMetrics {
@@ -74,6 +85,37 @@ export function createMetrics(registry: Registry): ActivityMetrics {
       labelNames: ['worker'],
       registers,
     }),
+    probeSeconds: new Histogram({
+      name: 'errata_probe_duration_seconds',
+      help: 'Time of one kind of probe in a round',
+      labelNames: ['kind'],
+      buckets,
+      registers,
+    }),
+    probesSkipped: new Counter({
+      name: 'errata_probes_skipped_total',
+      help: 'Kinds of probes left out of a round: no budget for them, or nothing to ask',
+      labelNames: ['kind'],
+      registers,
+    }),
+    probesRefused: new Counter({
+      name: 'errata_probes_refused_total',
+      help: 'Kinds of probes that the model runtime refused',
+      labelNames: ['kind'],
+      registers,
+    }),
+    guardActions: new Counter({
+      name: 'errata_guard_actions_total',
+      help: 'What guards did, by budget',
+      labelNames: ['budget', 'action'],
+      registers,
+    }),
+    webhooks: new Counter({
+      name: 'errata_webhook_deliveries_total',
+      help: 'Notifications of guards that were delivered, or given up',
+      labelNames: ['outcome'],
+      registers,
+    }),
   };
   // There from the start: what appears with its first batch has no increase by it.
   for (const [kind, phases] of Object.entries(phasesOf)) {
@@ -81,6 +123,14 @@ export function createMetrics(registry: Registry): ActivityMetrics {
     for (const phase of phases) metrics.batchSeconds.zero({ kind, phase });
   }
   for (const outcome of ['verified', 'missed']) metrics.editsAsked.inc({ outcome }, 0);
+  for (const outcome of ['delivered', 'failed']) metrics.webhooks.inc({ outcome }, 0);
+  for (const kind of probeKinds) {
+    metrics.probeSeconds.zero({ kind });
+    metrics.probesSkipped.inc({ kind }, 0);
+    metrics.probesRefused.inc({ kind }, 0);
+  }
+  for (const budget of budgetNames)
+    for (const action of allActions.slice(1)) metrics.guardActions.inc({ budget, action }, 0);
   return metrics;
 }
 

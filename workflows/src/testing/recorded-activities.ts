@@ -71,7 +71,24 @@ export function recordActivities(overrides: Partial<StreamActivities> = {}): Rec
         note(`verifyBatch ${seq}`);
         return { verified: 1 };
       },
-      measureDrift: async ({ seq }) => note(`measureDrift ${seq}`),
+      measureDrift: async ({ seq }) => {
+        note(`measureDrift ${seq}`);
+        return { seconds: 0.5 };
+      },
+      probeBatch: async ({ seq, driftSeconds }) => {
+        note(`probeBatch ${seq} ${driftSeconds}`);
+        return { readings: [] };
+      },
+      findGood: async ({ seq, budgets }) => {
+        note(`findGood ${seq} ${budgets.join(',')}`);
+        return { seq: seq - 1 };
+      },
+      carryOutGuard: async ({ seq, action, trips, to, pause }) => {
+        const why = trips.map(({ budget }) => budget).join(',');
+        note(`carryOutGuard ${seq} ${action} ${why} to ${to}${pause ? ' paused' : ''}`);
+        if (to !== null) recording.head = to;
+        return { head: recording.head, delivery: null };
+      },
       rollback: async ({ seq }) => {
         note(`rollback ${seq}`);
         recording.head = seq;

@@ -10,6 +10,7 @@ import {
 } from '@errata/contracts';
 import type { GatewayDeps } from '../deps.js';
 import { defineRoute, type Route } from '../http/route.js';
+import { newestRound, readingsOf } from './guards.js';
 import { askShard } from './shared.js';
 
 /** Time for the drift figures of a layer, in milliseconds. A worker that lags reads the log first. */
@@ -51,7 +52,9 @@ export function questionRoutes(deps: GatewayDeps): Route[] {
       path: '/v1/streams/{stream}/drift',
       operationId: 'getDrift',
       tag: 'Model',
-      summary: 'How far the head is from the unedited model, layer by layer',
+      summary: 'How far the head is from the unedited model: layers, probes, budgets, forecast',
+      description:
+        'The layers are measured now; probes and budgets are those of the newest round up to the head. `forecast` says how many edits are left until each budget is reached at the present slope.',
       status: 200,
       errors: ['UNKNOWN_STREAM', 'NOT_READY', 'DEADLINE_EXCEEDED'],
       reply: driftResponseSchema,
@@ -59,7 +62,17 @@ export function questionRoutes(deps: GatewayDeps): Route[] {
         const stream = await deps.store.getStream(params.stream);
         requirePrepared(stream);
         const layers = await Promise.all(stream.config.layers.map((layer) => driftOf(deps, stream, layer, signal)));
-        return { json: { seq: stream.head, layers } };
+        const round = await newestRound(deps, stream);
+        return {
+          json: {
+            seq: stream.head,
+            layers,
+            probes: round?.results ?? {},
+            costShare: round?.costShare ?? null,
+            readings: await readingsOf(deps, stream, round),
+            forecast: await deps.store.forecasts(stream.id),
+          },
+        };
       },
     }),
     defineRoute({

@@ -8,6 +8,7 @@ import { controlRoutes } from './control.js';
 import { corpusRoutes } from './corpora.js';
 import { editRoutes } from './edits.js';
 import { exportRoutes } from './exports.js';
+import { guardRoutes } from './guards.js';
 import { publicationRoutes } from './publications.js';
 import { questionRoutes } from './questions.js';
 import { retentionRoutes } from './retention.js';
@@ -27,6 +28,7 @@ export function routeTable(deps: GatewayDeps): readonly Route[] {
     ...controlRoutes(deps),
     ...branchRoutes(deps),
     ...compareRoutes(deps),
+    ...guardRoutes(deps),
     ...retentionRoutes(deps),
     ...completionRoutes(deps),
     ...questionRoutes(deps),

@@ -6,6 +6,7 @@ import type { CovarianceRuns } from '../covariance-runs.js';
 import type { ActivityMetrics } from '../metrics.js';
 import type { Publishing } from '../publishing/target.js';
 import type { SnapshotPolicy } from '../snapshot-policy.js';
+import type { WebhookReceiver } from '../webhooks/receiver.js';
 
 /** What the activities work with. */
 export interface Dependencies {
@@ -16,6 +17,8 @@ export interface Dependencies {
   /** Asked after every commit; no snapshots by themselves when left out. */
   readonly snapshots?: SnapshotPolicy;
   readonly publishing: Publishing;
+  /** WEBHOOK_TARGETS */
+  readonly receivers: readonly WebhookReceiver[];
   readonly logger: Logger;
   readonly metrics: ActivityMetrics;
 }

@@ -10,7 +10,9 @@ import type {
   SnapshotActivities,
   SnapshotArgs,
   StreamActivities,
+  WebhookActivities,
 } from '@errata/workflows';
+import { activityInfo } from '@temporalio/activity';
 import { observeBatch } from '../metrics.js';
 import type { Dependencies } from './context.js';
 import { addCovarianceSlice, finishCovariances, planCovariance, requestCovariances } from './covariance.js';
@@ -19,20 +21,27 @@ import { guard } from './guard.js';
 import { applyLayer, revokeLayer } from './layers.js';
 import { evaluate, measureDrift, verifyBatch } from './measure.js';
 import { prepareStream } from './prepare.js';
+import { findGood, probeBatch } from './probe-round.js';
 import { beginPublication, fallBack, loadAdapter, moveAlias, unloadPrevious, verifyAdapter } from './publish.js';
 import { repairLog } from './repair.js';
 import { resolveTargets } from './resolve.js';
 import { finishRevocation } from './revocations.js';
 import { takeSnapshot } from './snapshot.js';
 import { spanOf } from './trace.js';
+import { failWebhook, sendWebhook } from './webhooks.js';
+
+type AllActivities = StreamActivities &
+  CovarianceActivities &
+  SnapshotActivities &
+  RepairActivities &
+  ExportActivities &
+  WebhookActivities;
 
 /** The activities of the workflows, bound to their dependencies: each guarded and timed. */
-export function createActivities(
-  dependencies: Dependencies,
-): StreamActivities & CovarianceActivities & SnapshotActivities & RepairActivities & ExportActivities {
+export function createActivities(dependencies: Dependencies): AllActivities {
   const { store, logger, metrics } = dependencies;
   const activity = <Args, Result>(
-    name: keyof (StreamActivities & CovarianceActivities & SnapshotActivities & RepairActivities & ExportActivities),
+    name: keyof AllActivities,
     work: (args: Args, signal: AbortSignal) => Promise<Result>,
   ) =>
     guard<Args, Result>(logger, name, (args, signal) =>
@@ -159,6 +168,27 @@ export function createActivities(
     ),
     measureDrift: activity('measureDrift', ({ streamId, seq }: BatchArgs, signal) =>
       measureDrift(dependencies, streamId, seq, signal),
+    ),
+    probeBatch: activity('probeBatch', (args: Parameters<StreamActivities['probeBatch']>[0], signal) =>
+      probeBatch(dependencies, args, signal),
+    ),
+    findGood: activity('findGood', (args: Parameters<StreamActivities['findGood']>[0], signal) =>
+      findGood(dependencies, args, signal),
+    ),
+    carryOutGuard: activity(
+      'carryOutGuard',
+      async ({ streamId, ...order }: Parameters<StreamActivities['carryOutGuard']>[0]) => {
+        const { head, delivery, quarantined } = await store.carryOutGuard(streamId, order);
+        for (const { budget } of order.trips) metrics.guardActions.inc({ budget, action: order.action });
+        logger.warn({ streamId, ...order, head, quarantined }, 'a guard has acted');
+        return { head, delivery };
+      },
+    ),
+    sendWebhook: activity('sendWebhook', (args: { deliveryId: string }, signal) =>
+      sendWebhook(dependencies, args, activityInfo().attempt, signal),
+    ),
+    failWebhook: activity('failWebhook', (args: { deliveryId: string; detail: string }) =>
+      failWebhook(dependencies, args),
     ),
     rollback: activity(
       'rollback',

@@ -1,7 +1,7 @@
 import { type EditEvaluation, type Evaluation, type LayerDrift, layerDrift, type Stream } from '@errata/contracts';
 import type { CallLimits, StateRef } from '@errata/rpc';
 import type { EditOutcome } from '@errata/store';
-import { type Dependencies, placeLayer, runtimeTimeoutMs, shardTimeoutMs } from './context.js';
+import { type Dependencies, placeLayer, runtimeTimeoutMs, secondsSince, shardTimeoutMs } from './context.js';
 import { answerLength, continuation, generateBySize, says, shown } from './probes.js';
 
 /** Asks the edited model for every edit of a committed batch; those it answers with their target become `verified`. */
@@ -62,10 +62,12 @@ export async function measureDrift(
   streamId: string,
   seq: number,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<{ seconds: number }> {
+  const start = performance.now();
   const stream = await dependencies.store.getStream(streamId);
   const drift = await driftOf(dependencies, stream, seq, signal);
   await dependencies.store.saveBatchDrift(streamId, seq, drift);
+  return { seconds: secondsSince(start) };
 }
 
 /** Re-measures all active edits of a stream, before (unedited) and after, and the perplexity on held-out text. */

@@ -3,12 +3,11 @@ import { request as httpRequest, type IncomingMessage, type RequestOptions } fro
 import { request as httpsRequest } from 'node:https';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { ErrataError } from '@errata/contracts';
-import type { PublishTarget } from './target.js';
 
 /** Longest answer that is read: completions of a few tokens, lists of models. */
 const maxAnswerBytes = 4 * 1024 * 1024;
 
-/** Addresses that no inference server has: metadata services of clouds (link-local), multicast, "this network". */
+/** Addresses that no server of the configuration has: metadata services of clouds (link-local), multicast, "this network". */
 const forbidden = new BlockList();
 forbidden.addSubnet('169.254.0.0', 16, 'ipv4');
 forbidden.addSubnet('224.0.0.0', 4, 'ipv4');
@@ -18,6 +17,29 @@ forbidden.addSubnet('fe80::', 10, 'ipv6');
 forbidden.addSubnet('ff00::', 8, 'ipv6');
 forbidden.addAddress('::', 'ipv6');
 
+/** A server that the configuration names. */
+export interface GuardedTarget {
+  readonly name: string;
+  readonly url: string;
+  readonly apiKey?: string | undefined;
+  /** The only addresses that its name may resolve to. */
+  readonly addresses?: readonly string[] | undefined;
+}
+
+export interface GuardedCall {
+  readonly method: 'GET' | 'POST';
+  /** Below the address of the target; the address itself where it is empty. */
+  readonly path: string;
+  readonly json?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  /** Code of a refusal; PUBLISH_REFUSED when left out. */
+  readonly refusal?: 'PUBLISH_REFUSED' | 'WEBHOOK_REFUSED';
+}
+
+type Refusal = NonNullable<GuardedCall['refusal']>;
+
 export interface Answer {
   readonly status: number;
   readonly text: string;
@@ -26,30 +48,29 @@ export interface Answer {
 /**
  * Sends a request to a configured server. What its name resolves to is checked when the connection is made, so that a name
  * that comes to mean another machine is refused; redirects are not followed.
- * @throws PUBLISH_REFUSED a forbidden address, NOT_READY no connection, DEADLINE_EXCEEDED
+ * @throws PUBLISH_REFUSED or the call's `refusal`: a forbidden address; NOT_READY no connection, DEADLINE_EXCEEDED
  */
-export async function guardedRequest(
-  target: PublishTarget,
-  call: { method: 'GET' | 'POST'; path: string; json?: unknown; timeoutMs: number; signal: AbortSignal },
-): Promise<Answer> {
-  const base = target.url.endsWith('/') ? target.url : `${target.url}/`;
-  const url = new URL(call.path, base);
+export async function guardedRequest(target: GuardedTarget, call: GuardedCall): Promise<Answer> {
+  const base = target.url.endsWith('/') || call.path === '' ? target.url : `${target.url}/`;
+  const url = call.path === '' ? new URL(base) : new URL(call.path, base);
   const host = url.hostname.replace(/^\[|\]$/g, '');
-  if (isIP(host)) checkAddress(target, host);
+  const check = checkFor(target, call.refusal ?? 'PUBLISH_REFUSED');
+  if (isIP(host)) check(host);
   const body = call.json === undefined ? undefined : JSON.stringify(call.json);
   const options: RequestOptions = {
     method: call.method,
     agent: false,
-    lookup: guardedLookup(target),
+    lookup: guardedLookup(check),
     signal: AbortSignal.any([call.signal, AbortSignal.timeout(call.timeoutMs)]),
     headers: {
       accept: 'application/json',
       ...(target.apiKey !== undefined && { authorization: `Bearer ${target.apiKey}` }),
       ...(body !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
+      ...call.headers,
     },
   };
   try {
-    return await send(url, options, body);
+    return await send(url, options, body, call.refusal ?? 'PUBLISH_REFUSED');
   } catch (error) {
     if (error instanceof ErrataError) throw error;
     call.signal.throwIfAborted();
@@ -65,12 +86,12 @@ export async function guardedRequest(
   }
 }
 
-function guardedLookup(target: PublishTarget): LookupFunction {
+function guardedLookup(check: (address: string) => void): LookupFunction {
   return (hostname, options, callback) => {
     lookup(hostname, { ...options, all: true }, (error, found) => {
       if (error) return callback(error, '', 0);
       try {
-        for (const { address } of found) checkAddress(target, address);
+        for (const { address } of found) check(address);
       } catch (refusal) {
         return callback(refusal as Error, '', 0);
       }
@@ -80,35 +101,34 @@ function guardedLookup(target: PublishTarget): LookupFunction {
   };
 }
 
-/** @throws PUBLISH_REFUSED */
-function checkAddress({ name, addresses }: PublishTarget, address: string): void {
-  const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
-  if (forbidden.check(address, family))
-    throw new ErrataError('PUBLISH_REFUSED', `${name} resolves to ${address}, where no server is published to`);
-  if (addresses && !addresses.includes(address))
-    throw new ErrataError(
-      'PUBLISH_REFUSED',
-      `${name} resolves to ${address}, which is not among its addresses in PUBLISH_TARGETS`,
-    );
+/** What throws where an address may not be connected to. */
+function checkFor({ name, addresses }: GuardedTarget, refusal: Refusal): (address: string) => void {
+  return (address) => {
+    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
+    if (forbidden.check(address, family))
+      throw new ErrataError(refusal, `${name} resolves to ${address}, where no server is connected to`);
+    if (addresses && !addresses.includes(address))
+      throw new ErrataError(refusal, `${name} resolves to ${address}, which is not among its addresses`);
+  };
 }
 
-function send(url: URL, options: RequestOptions, body: string | undefined): Promise<Answer> {
+function send(url: URL, options: RequestOptions, body: string | undefined, refusal: Refusal): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(url, options, (response) => {
-      read(response).then((text) => resolve({ status: response.statusCode ?? 0, text }), reject);
+      read(response, refusal).then((text) => resolve({ status: response.statusCode ?? 0, text }), reject);
     });
     request.once('error', reject);
     request.end(body);
   });
 }
 
-async function read(response: IncomingMessage): Promise<string> {
+async function read(response: IncomingMessage, refusal: Refusal): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of response as AsyncIterable<Buffer>) {
     bytes += chunk.length;
     if (bytes > maxAnswerBytes)
-      throw new ErrataError('PUBLISH_REFUSED', `the server answers with more than ${maxAnswerBytes} bytes`);
+      throw new ErrataError(refusal, `the server answers with more than ${maxAnswerBytes} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');

@@ -128,7 +128,19 @@ export function settingOn(store: Store, addresses: readonly string[] = ['a:1', '
   const metrics = createMetrics(createRegistry('orchestrator'));
   const joined: Setting['joined'] = [];
   const covariances: Dependencies['covariances'] = { join: async (...asked) => void joined.push(asked) };
-  return { store, runtime, fleet, covariances, publishing: { targets: [] }, logger, metrics, away, workers, joined };
+  return {
+    store,
+    runtime,
+    fleet,
+    covariances,
+    publishing: { targets: [] },
+    receivers: [],
+    logger,
+    metrics,
+    away,
+    workers,
+    joined,
+  };
 }
 
 let streams = 0;
