@@ -35,7 +35,7 @@ export const budgets = {
   },
   divergence: {
     side: 'above',
-    limit: 0.25,
+    limit: 0.15,
     range: [0, 100],
     title: 'KL divergence from the unedited model on held-out text',
     unit: 'nats',

@@ -1,6 +1,7 @@
 import type { Stream, StreamEvent } from '@errata/contracts';
 import type { Command } from 'commander';
 import { type ContextOf, findStream, streamOption } from '../context.js';
+import { guardDeed } from '../drift-text.js';
 import { streamsTable, textTable } from '../tables.js';
 import { addPositionOptions, type PositionOptions, positionFrom } from './position.js';
 
@@ -42,7 +43,8 @@ export function addBranches(program: Command, contextOf: ContextOf): void {
 
   program
     .command('log')
-    .description('where the head has been: steps, rollbacks, checkpoints, branches and merges, oldest first')
+    .alias('timeline')
+    .description('where the head has been: steps, rollbacks, checkpoints, branches, merges and guards, oldest first')
     .option(...streamOption)
     .addHelpText('after', '\nExample:\n  errata log --stream facts')
     .action(async (options: { stream?: string }, command: Command) => {
@@ -56,17 +58,13 @@ export function addBranches(program: Command, contextOf: ContextOf): void {
 
 function timeline(stream: Stream, events: readonly StreamEvent[]): string {
   const rows = events.map(({ at, kind, seq, detail }) => [at, kind, seq, described(kind, detail)]);
-  return `${textTable(['time', 'event', 'seq', 'what'], rows)}\nThe head is ${stream.head}.`;
-}
-
-/** What a guard did. */
-function guardDeed({ action, batch, head, quarantined, paused }: StreamEvent['detail']): string {
-  const deeds = [
-    ...(head === batch ? [] : [`back from ${String(batch)} to ${String(head)}`]),
-    ...(Number(quarantined) > 0 ? [`${String(quarantined)} edits in quarantine`] : []),
-    ...(paused === true ? ['paused'] : []),
-  ];
-  return deeds.length === 0 ? String(action) : deeds.join(', ');
+  const guards = events
+    .filter(({ kind }) => kind === 'guard')
+    .map(
+      ({ at, detail }) =>
+        `\n${at} after batch ${String(detail.batch)}: ${String(detail.why)}\n  What was done: ${guardDeed(detail)}.\n  What to do: ${String(detail.next)}`,
+    );
+  return [`${textTable(['time', 'event', 'seq', 'what'], rows)}`, `The head is ${stream.head}.`, ...guards].join('\n');
 }
 
 /** What a person wants to know of an event, out of its detail. */
@@ -98,7 +96,7 @@ function described(kind: StreamEvent['kind'], detail: StreamEvent['detail']): st
     case 'failed':
       return text('detail');
     case 'guard':
-      return `${text('why')}: ${guardDeed(detail)}. ${text('next')}`;
+      return guardDeed(detail);
     case 'quarantine':
       return `${text('edits')} ${text('what') === 'release' ? 'released, queued again' : 'rejected'}`;
     case 'collected':

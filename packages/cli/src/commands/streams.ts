@@ -2,6 +2,7 @@ import { type CreateStreamRequest, type EditorConfig, ErrataError } from '@errat
 import { parsePreset } from '@errata/editor/presets';
 import { type Command, Option } from 'commander';
 import { type CliContext, type ContextOf, findStream, fromHere, readGiven, streamOption } from '../context.js';
+import { forecastTable, layersTable, probeLines } from '../drift-text.js';
 import { UsageError } from '../failure.js';
 import { streamsTable } from '../tables.js';
 import { wholeNumber } from './edits.js';
@@ -17,11 +18,11 @@ interface CreateOptions {
   conditioning?: 'refuse' | 'raise-lambda';
 }
 
-/** `errata streams`, `errata streams create|pause|resume`. */
+/** `errata streams`, `errata streams create|drift|pause|resume`. */
 export function addStreams(program: Command, contextOf: ContextOf): void {
   const streams = program
     .command('streams')
-    .description('list the streams of edits; create, pause or resume one')
+    .description('list the streams of edits; create, measure, pause or resume one')
     .addHelpText('after', '\nExample:\n  errata streams create --model SmolLM2-135M-Instruct --name facts');
   streams
     .command('list', { isDefault: true })
@@ -73,6 +74,30 @@ export function addStreams(program: Command, contextOf: ContextOf): void {
         [
           `Created ${stream.name} (${stream.id}) on ${stream.modelName}, layers ${stream.config.layers.join(', ')}.`,
           `Next: errata edit --stream ${quoted(stream.name)} --prompt "The capital of {} is" --subject Atlantis --target Poseidonis`,
+        ].join('\n'),
+      );
+    });
+  streams
+    .command('drift')
+    .description('how far a stream is from the unedited model, what it still knows, and how long its budgets last')
+    .argument('[stream]', 'id or name of the stream')
+    .option(...streamOption)
+    .addHelpText('after', '\nExample:\n  errata streams drift facts')
+    .action(async (name: string | undefined, options: { stream?: string }, command: Command) => {
+      const context = contextOf(command);
+      const client = await context.client();
+      const stream = await findStream(context, client, name ?? options.stream);
+      const drift = await client.getDrift(stream.id, context);
+      const { seq, layers, probes = {}, costShare, forecast = [] } = drift;
+      context.result(drift, () =>
+        [
+          `${stream.name} at position ${seq}`,
+          layersTable(layers),
+          ...probeLines(probes),
+          ...(forecast.length > 0 ? [forecastTable(forecast)] : []),
+          ...(costShare == null
+            ? []
+            : [`Measuring has cost ${(100 * costShare).toFixed(1)} % of the time of editing.`]),
         ].join('\n'),
       );
     });
