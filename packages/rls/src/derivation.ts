@@ -1,10 +1,12 @@
 import { asRows, norm, toDouble } from './columns.js';
 import { RlsError } from './errors.js';
+import { importedFactor } from './imported.js';
 import type { LayerState } from './layer-state.js';
-import type { Columns64, Segment, Sign } from './notation.js';
+import type { Columns, Columns64, Segment, Sign } from './notation.js';
 import type { RlsParts } from './parts.js';
 import { factorOut } from './revocation.js';
 import { guardOf, type RefreshOptions } from './state-options.js';
+import { keysOf, matchKeys } from './survivors.js';
 import { type RightFactor, recordedFactor, rightFactor } from './update.js';
 
 /** What `apply` or `revoke` computed last. */
@@ -48,11 +50,29 @@ export class Derivation {
   }
 
   /**
-   * The factor of a recorded batch: derived where all of C is held in fp64, else as recorded.
+   * The factor of a recorded batch and its keys: derived where all of C is held in fp64, else as recorded. Of an imported
+   * adapter G is what is recorded, and the keys follow.
    * @param options of an inversion, which a revocation may need
    * @throws RlsError LOG_MISMATCH; INVALID_TENSOR where G is needed and not recorded; as `LayerState.refresh` does
    */
-  async factorOf(segment: Segment, keys: Columns64, revision: number, options: RefreshOptions): Promise<RightFactor> {
+  async factorOf(
+    segment: Segment,
+    revision: number,
+    options: RefreshOptions,
+  ): Promise<RightFactor & { readonly keys: Columns }> {
+    if (segment.keys === undefined) return importedFactor(this.#parts, this.#state, segment);
+    const keys = await this.#asPutIn(segment.keys, segment.sign);
+    return { keys, ...(await this.#factorOf(segment, toDouble(keys), revision, options)) };
+  }
+
+  /** Keys that a revocation takes out as they were put in: those of an import are recorded to fp32. */
+  async #asPutIn(keys: Columns, sign: Sign): Promise<Columns> {
+    const { segments, inputs } = this.#state;
+    if (sign > 0 || !segments.some((segment) => segment.imported)) return keys;
+    return keysOf(await matchKeys(segments, keys), inputs);
+  }
+
+  async #factorOf(segment: Segment, keys: Columns64, revision: number, options: RefreshOptions): Promise<RightFactor> {
     const { seq, sign } = segment;
     const state = this.#state;
     const recalled = this.#recall(segment, keys, revision);

@@ -10,6 +10,7 @@ export { createState } from './create-state.js';
 export { changeNorm, type SignedFactors } from './distance.js';
 export { RlsError, type RlsErrorCode } from './errors.js';
 export { type RlsFixture, runFixture } from './fixture.js';
+export { importAdapter } from './imported.js';
 export {
   CONDITION_LIMIT,
   type ConditionPolicy,

@@ -1,5 +1,5 @@
 import { invertSymmetric, type Panel, type SymmetricInverse } from '@errata/tensor';
-import { anchorPanels, anchorSource, type InverseSource, roundedTo } from './anchor.js';
+import { type AnchorMatrix, anchorPanels, anchorSource, type InverseSource, roundedTo } from './anchor.js';
 import { addInto, asRows } from './columns.js';
 import { RlsError } from './errors.js';
 import { type InverseCovariance, type InversionOptions, inversionOptions } from './inverse.js';
@@ -29,7 +29,7 @@ export async function allAnchorPanels(
 /** A X from all of A₀ and the keys of columns. */
 export async function informationTimes(
   { linalg }: RlsParts,
-  { a0 }: InverseCovariance,
+  { a0 }: { readonly a0: Pick<AnchorMatrix, 'times'> },
   columns: readonly Survivor[],
   x: Columns64,
 ): Promise<Columns64> {

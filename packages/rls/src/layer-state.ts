@@ -6,7 +6,7 @@ import { RlsError } from './errors.js';
 import { allAnchorPanels, informationTimes, inverseOfInformation } from './information.js';
 import type { InverseCovariance } from './inverse.js';
 import type { ColumnPosition, Columns, Columns64, RowRange, Segment, Update } from './notation.js';
-import { relativeDifference } from './panel-products.js';
+import { relativeDifference, streamedTimes } from './panel-products.js';
 import type { RlsParts } from './parts.js';
 import { factorOut, leftFactorOut } from './revocation.js';
 import type { StartingDelta } from './starting-delta.js';
@@ -317,26 +317,27 @@ export class LayerState {
   async append(segment: Segment, options: RefreshOptions = {}): Promise<void> {
     const { seq, sign } = segment;
     const { linalg } = this.#parts;
-    const count = segment.keys.count;
-    this.#check(`keys of seq ${seq}`, segment.keys, this.inputs, count);
+    const { count } = segment.keys ?? segment.b;
+    if (segment.keys !== undefined) this.#check(`keys of seq ${seq}`, segment.keys, this.inputs, count);
     const b = this.#ownRows(`B of seq ${seq}`, segment.b, count);
-    const keys = toDouble(segment.keys);
     if (segment.g !== undefined) this.#check(`G of seq ${seq}`, segment.g, this.inputs, count);
-    const { g, r } = await this.#derivation.factorOf(segment, keys, this.#revision, options);
+    const { keys: recorded, g, r } = await this.#derivation.factorOf(segment, this.#revision, options);
+    const keys = toDouble(recorded);
     const signed = linalg.matmul({ rows: count, columns: count, data: r }, asRows(toDouble(b)));
     const data = sign > 0 ? signed : signed.map((x) => -x);
     const residual: Columns64 = { length: this.heldRows, count, data };
     const takes =
       sign > 0
         ? []
-        : await matchTaken(this.#segments, segment.keys, residual, async (s) => (await this.#residualOf([s])).data);
+        : await matchTaken(this.#segments, recorded, residual, async (s) => (await this.#residualOf([s])).data);
     const baseResidual =
       sign > 0 ? { ...residual, data: addInto(data.slice(), (await this.changeTimes(keys)).data) } : null;
     await this.#push(
       {
         seq,
         sign,
-        keys: segment.keys,
+        keys: recorded,
+        imported: segment.keys === undefined,
         b,
         g: segment.g ?? g,
         rDiagonal: Array.from({ length: count }, (_, i) => r[i * count + i]),
@@ -389,6 +390,13 @@ export class LayerState {
     } finally {
       await inverse.dispose();
     }
+  }
+
+  /** A X in fp64, all of it whatever share of C is held. @throws RlsError INVALID_TENSOR where the source of A₀ is needed */
+  async informationTimes(x: Columns64): Promise<Columns64> {
+    const panels = await allAnchorPanels(this.#parts, this.inverse, this.#options.source);
+    const a0 = { times: (y: Columns64) => streamedTimes(this.#parts.linalg, panels, y) };
+    return informationTimes(this.#parts, { a0 }, this.columns(), x);
   }
 
   /**
@@ -464,7 +472,9 @@ export class LayerState {
     this.#failure = null;
     try {
       for (const segment of kept) {
-        const { g } = await this.#derivation.factorOf(segment, toDouble(segment.keys), this.#revision, options);
+        const { keys, imported, ...rest } = segment;
+        const again = imported ? rest : { ...rest, keys };
+        const { g } = await this.#derivation.factorOf(again, this.#revision, options);
         await this.#push(segment, g, options);
       }
     } catch (error) {

@@ -33,8 +33,8 @@ export interface ColumnPosition {
 export interface Segment {
   readonly seq: number;
   readonly sign: Sign;
-  /** d × u */
-  readonly keys: Columns;
+  /** d × u. Left out for an imported adapter: they follow from G (imported.ts). */
+  readonly keys?: Columns;
   /** dₒ × u, or only the rows that a state holds. */
   readonly b: Columns;
   /** d × u as recorded. States that hold all of C in fp64 compare it with the one they derive; the others need it. */

@@ -37,6 +37,17 @@ export async function panelsTimes(linalg: LinearAlgebra, m: LowerPanels, x: Colu
   return { ...x, data };
 }
 
+/** As {@link panelsTimes}, of panels that come one after the other. */
+export async function streamedTimes(
+  linalg: LinearAlgebra,
+  panels: AsyncIterable<Panel>,
+  x: Columns64,
+): Promise<Columns64> {
+  const data = new Float64Array(x.data.length);
+  for await (const panel of panels) addPanel(linalg, panel, x, data);
+  return { ...x, data };
+}
+
 /** ‖M − expected‖ / ‖expected‖, Frobenius, over the panels of M that are given. */
 export async function relativeDifference(panels: AsyncIterable<Panel>, expected: LowerPanels): Promise<number> {
   let difference = 0;

@@ -106,7 +106,8 @@ class Stream {
         // A repeated key is what a corrected correction looks like; a hard one can hardly be taken out again.
         const scale = action.hard ? hardness[state.precision] : 1;
         const repeat = action.repeat && this.log.length > 0;
-        const keys = repeat ? this.log[0].keys : random(state.inputs, action.u, action.seed, scale);
+        const first = repeat ? this.log[0].keys : undefined;
+        const keys = first ?? random(state.inputs, action.u, action.seed, scale);
         return this.append(await state.apply(keys, random(dout, keys.count, action.seed + 1, 3)));
       }
       case 'revoke':

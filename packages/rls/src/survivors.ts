@@ -6,8 +6,9 @@ import type { Columns, Columns64, Sign } from './notation.js';
 export interface DerivedSegment {
   readonly seq: number;
   readonly sign: Sign;
-  /** As recorded, d × u. */
+  /** As recorded, d × u; those of an imported adapter, and of what takes it out, as they follow from its G. */
   readonly keys: Columns;
+  readonly imported: boolean;
   /** As recorded, the rows held. */
   readonly b: Columns;
   /** As the log has it, which is what the model runs with; the derived one where none was given. */
@@ -33,10 +34,11 @@ export function survivors(segments: readonly DerivedSegment[]): Survivor[] {
   return segments.flatMap((from) => from.active.flatMap((active, column) => (active ? [{ from, column }] : [])));
 }
 
+/** Whether two columns are the same to the log, which keeps fp32. */
 function sameColumn(a: Columns, i: number, b: Columns, j: number): boolean {
   const from = i * a.length;
   const to = j * b.length;
-  for (let k = 0; k < a.length; k++) if (a.data[from + k] !== b.data[to + k]) return false;
+  for (let k = 0; k < a.length; k++) if (Math.fround(a.data[from + k]) !== Math.fround(b.data[to + k])) return false;
   return true;
 }
 
