@@ -49,6 +49,8 @@ export type {
   ColumnRef,
   FoldRequest,
   FoldResponse,
+  ImportHeader,
+  ImportResponse,
   MaterializeRequest,
   MaterializeResponse,
   PrepareRequest,

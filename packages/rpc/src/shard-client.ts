@@ -8,6 +8,8 @@ import {
   type DistanceRequest,
   type DistanceResponse,
   type FoldResponse,
+  type ImportRequest,
+  type ImportResponse,
   type PrepareResponse,
   type ProductRequest,
   type RefreshResponse,
@@ -42,6 +44,17 @@ export interface ApplyQuery extends LayerQuery {
   readonly residual: DenseMatrix;
   /** Importance of each column; all 1 when absent. */
   readonly weights?: readonly number[] | undefined;
+}
+
+/** An adapter from elsewhere: W + B Gᵀ. */
+export interface ImportQuery extends LayerQuery {
+  readonly epoch: number;
+  /** d_in × r */
+  readonly g: DenseMatrix;
+  /** d_out × r */
+  readonly b: DenseMatrix;
+  /** Whether the factors are those of a log on the same base, without revocations. */
+  readonly own: boolean;
 }
 
 /** Recorded columns to take out. */
@@ -84,6 +97,8 @@ export interface ShardWorker {
   readonly address: string;
   prepare(query: LayerQuery, limits: CallLimits): Promise<PrepareResponse>;
   apply(query: ApplyQuery, limits: CallLimits): Promise<LayerUpdate>;
+  /** Its keys follow from G and are not recorded: d_in × 0. */
+  import(query: ImportQuery, limits: CallLimits): Promise<LayerUpdate>;
   revoke(query: RevokeQuery, limits: CallLimits): Promise<LayerUpdate>;
   product(query: ProductQuery, limits: CallLimits): Promise<PartialProduct>;
   stats(query: LayerQuery, limits: CallLimits): Promise<StatsResponse>;
@@ -105,6 +120,7 @@ export function connectShardWorker(address: string): ShardWorker {
     address,
     prepare: (query, limits) => call.unary(client.prepare, layerRequest(query), limits),
     apply: (query, limits) => collectUpdate(call.duplex(client.apply, applyRequests(query), limits)),
+    import: (query, limits) => collectUpdate(call.duplex(client.import, importRequests(query), limits), false),
     revoke: ({ epoch, columns, ...query }, limits) =>
       collectUpdate(call.stream(client.revoke, { ...layerRequest(query), epoch, columns: [...columns] }, limits)),
     async product(query, limits) {
@@ -138,18 +154,29 @@ function* applyRequests({ state, layer, epoch, peers, weights, keys, residual }:
   for (const chunk of tensorChunks(layer, residual, 'residual')) yield { part: { $case: 'chunk', chunk } };
 }
 
+function* importRequests({ state, layer, epoch, peers, own, g, b }: ImportQuery): Generator<ImportRequest> {
+  yield { part: { $case: 'header', header: { state, layer, epoch, peers: [...(peers ?? [])], own } } };
+  for (const chunk of tensorChunks(layer, g, 'g')) yield { part: { $case: 'chunk', chunk } };
+  for (const chunk of tensorChunks(layer, b, 'b')) yield { part: { $case: 'chunk', chunk } };
+}
+
 function* productRequests({ state, layer, epoch, share, keys }: ProductQuery): Generator<ProductRequest> {
   const columns = 'data' in keys ? [] : [...keys];
   yield { part: { $case: 'header', header: { state, layer, epoch, share, columns } } };
   if ('data' in keys) for (const chunk of tensorChunks(layer, keys, 'keys')) yield { part: { $case: 'chunk', chunk } };
 }
 
-async function collectUpdate(messages: AsyncIterable<ApplyResponse | RevokeResponse>): Promise<LayerUpdate> {
+async function collectUpdate(
+  messages: AsyncIterable<ApplyResponse | ImportResponse | RevokeResponse>,
+  withKeys = true,
+): Promise<LayerUpdate> {
   const tensors = new TensorCollector(['keys', 'g', 'b'], maxUpdateBytes);
   let stats: UpdateStats | undefined;
   for await (const { part } of messages)
     if (part?.$case === 'stats') stats = part.stats;
     else tensors.add(part?.chunk);
   if (stats === undefined) throw new ErrataError('INTERNAL', 'the update came without its figures');
-  return { keys: tensors.matrix('keys'), g: tensors.matrix('g'), b: tensors.matrix('b'), stats };
+  const [g, b] = [tensors.matrix('g'), tensors.matrix('b')];
+  const keys = withKeys ? tensors.matrix('keys') : { rows: g.rows, columns: 0, data: new Float32Array(0) };
+  return { keys, g, b, stats };
 }

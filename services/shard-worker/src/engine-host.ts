@@ -7,6 +7,7 @@ import {
   createInverse,
   createState,
   type InverseCovariance,
+  importAdapter,
   type LayerState,
   measureState,
   type RefreshOptions,
@@ -101,6 +102,11 @@ export class EngineHost implements EngineJobs {
   ): Promise<UpdateOutput> {
     const { state } = await this.#at(input, signal);
     return timed(() => state.apply(keys, residual, { ...(weights && { weights }), ...(product && { product }) }));
+  }
+
+  async import({ g, b, own, ...input }: Parameters<EngineJobs['import']>[0], signal: AbortSignal) {
+    const { state } = await this.#at(input, signal);
+    return timed(() => importAdapter(this.#parts, state, { g, b, own }));
   }
 
   async revoke({ positions, given, ...input }: Parameters<EngineJobs['revoke']>[0], signal: AbortSignal) {

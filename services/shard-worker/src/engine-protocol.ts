@@ -122,6 +122,11 @@ export interface EngineJobs {
     },
     signal: AbortSignal,
   ): Promise<UpdateOutput>;
+  /** An adapter as an update; its keys follow from G. */
+  import(
+    input: StateInput & { readonly g: Columns; readonly b: Columns; readonly own: boolean },
+    signal: AbortSignal,
+  ): Promise<UpdateOutput>;
   revoke(
     input: StateInput & {
       readonly positions: readonly ColumnPosition[];

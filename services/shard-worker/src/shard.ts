@@ -26,7 +26,8 @@ function asSegment(entry: StoredLogEntry): Segment {
   return {
     seq: entry.seq,
     sign: entry.sign,
-    keys: asColumns(entry.keys),
+    // Of an imported adapter they follow from G.
+    ...(entry.keys.columns > 0 && { keys: asColumns(entry.keys) }),
     b: asColumns(entry.b),
     g: asColumns(entry.g),
     rDiagonal: entry.rDiagonal,

@@ -8,6 +8,8 @@ import {
   type CallContext,
   type DenseMatrix,
   type DenseMatrix64,
+  type ImportHeader,
+  type ImportResponse,
   type MatrixOf,
   maxUpdateBytes,
   type ProductHeader,
@@ -28,11 +30,11 @@ import type { Shard } from './shard.js';
 import { rowsOf, shareOf, stackColumns, sumColumns, together } from './shares.js';
 import { checkColumnCount, checkMatrix, checkWeights } from './tensor-checks.js';
 
-/** Apply, Revoke and Product: what writers call, under an epoch. */
+/** Apply, Import, Revoke and Product: what writers call, under an epoch. */
 export function updateMethods(
   { shards, engine, peers, epochs }: ServiceParts,
   timed: Timed,
-): Pick<ShardServiceServer, 'apply' | 'revoke' | 'product'> {
+): Pick<ShardServiceServer, 'apply' | 'import' | 'revoke' | 'product'> {
   interface Writer {
     readonly state?: StateRef | undefined;
     readonly layer: number;
@@ -83,6 +85,18 @@ export function updateMethods(
       const weights = header.weights.length > 0 ? header.weights : null;
       const input = { ...shard.input, keys: columnsOf(keys), residual: columnsOf(residual), weights, product };
       return engine.run('apply', input, { signal: context.signal, transfer: true });
+    });
+  };
+
+  const imported = (header: ImportHeader, tensors: TensorCollector, context: CallContext): Promise<UpdateOutput> => {
+    const [g, b] = [tensors.matrix('g'), tensors.matrix('b')];
+    checkColumnCount(g.columns);
+    return writeAt(header, shareOf({ peers: header.peers }), context, async (shard) => {
+      const { inputs, outputs } = shard.parts;
+      checkMatrix('g', g, inputs, g.columns);
+      checkMatrix('b', b, outputs, g.columns);
+      const input = { ...shard.input, g: columnsOf(g), b: columnsOf(b), own: header.own };
+      return engine.run('import', input, { signal: context.signal, transfer: true });
     });
   };
 
@@ -141,6 +155,12 @@ export function updateMethods(
         return updateMessages(header.layer, await apply(header, tensors, context));
       }),
     ),
+    import: bidi((requests, context) =>
+      timed.stream('import', async () => {
+        const { header, tensors } = await receive<ImportHeader>(requests, ['g', 'b'], admit);
+        return updateMessages(header.layer, await imported(header, tensors, context), ['g', 'b']);
+      }),
+    ),
     revoke: serverStream((request, context) =>
       timed.stream('revoke', async () => updateMessages(request.layer, await revoke(request, context))),
     ),
@@ -154,7 +174,7 @@ export function updateMethods(
 }
 
 /** Reads a header and the tensors after it; `check` may refuse the header before anything of them is kept. */
-async function receive<Header extends ApplyHeader | ProductHeader>(
+async function receive<Header extends ApplyHeader | ImportHeader | ProductHeader>(
   requests: AsyncIterable<{
     readonly part?:
       | { readonly $case: 'header'; readonly header: Header }
@@ -175,9 +195,13 @@ async function receive<Header extends ApplyHeader | ProductHeader>(
   return { header, tensors };
 }
 
-function* updateMessages(layer: number, update: UpdateOutput): Generator<ApplyResponse & RevokeResponse> {
+function* updateMessages(
+  layer: number,
+  update: UpdateOutput,
+  names: readonly ('keys' | 'g' | 'b')[] = ['keys', 'g', 'b'],
+): Generator<ApplyResponse & ImportResponse & RevokeResponse> {
   const { rDiagonal, stats, seconds } = update;
-  for (const name of ['keys', 'g', 'b'] as const)
+  for (const name of names)
     for (const chunk of tensorChunks(layer, matrixOf(update[name]), name)) yield { part: { $case: 'chunk', chunk } };
   const { keyNorm, residualNorm, updateNorm, lambdaMin, byInversion } = stats;
   const figures = { rDiagonal: [...rDiagonal], keyNorm, residualNorm, updateNorm, lambdaMin, seconds, byInversion };

@@ -4,6 +4,7 @@ import {
   type DenseMatrix,
   encodeTensor,
   type Fleet,
+  type ImportQuery,
   type LayerUpdate,
   type RevokeQuery,
   type ShardWorker,
@@ -64,20 +65,28 @@ export function lost(address: string): ErrataError {
 /** A shard worker that writes down what it is asked. Single methods may be replaced. */
 export interface RecordingWorker extends ShardWorker {
   readonly applied: ApplyQuery[];
+  readonly imported: ImportQuery[];
   readonly revoked: RevokeQuery[];
 }
 
 export function recordingWorker(address: string): RecordingWorker {
   const applied: ApplyQuery[] = [];
+  const imported: ImportQuery[] = [];
   const revoked: RevokeQuery[] = [];
   const unused = () => Promise.reject(new Error('not part of this test'));
   return {
     address,
     applied,
+    imported,
     revoked,
     apply: async (query) => {
       applied.push(query);
       return updateOf(address, query.keys.columns);
+    },
+    import: async (query) => {
+      imported.push(query);
+      const { stats } = updateOf(address, query.g.columns);
+      return { keys: { rows: inputs, columns: 0, data: new Float32Array(0) }, g: query.g, b: query.b, stats };
     },
     revoke: async (query) => {
       revoked.push(query);

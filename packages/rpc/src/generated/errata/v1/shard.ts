@@ -91,6 +91,27 @@ export interface ApplyResponse {
   { $case: "chunk"; chunk: TensorChunk } | undefined;
 }
 
+export interface ImportHeader {
+  state: StateRef | undefined;
+  layer: number;
+  epoch: number;
+  peers: string[];
+  /** The factors are those of a log on the same base, without revocations: they go in as they are where that is sound. */
+  own: boolean;
+}
+
+export interface ImportRequest {
+  part: { $case: "header"; header: ImportHeader } | //
+  /** g: d_in x r. b: d_out x r. */
+  { $case: "chunk"; chunk: TensorChunk } | undefined;
+}
+
+export interface ImportResponse {
+  part: { $case: "stats"; stats: UpdateStats } | //
+  /** g: d_in x r. b: d_out x r. Times a power of two each, so that B Gᵀ is what was given. */
+  { $case: "chunk"; chunk: TensorChunk } | undefined;
+}
+
 export interface ColumnRef {
   seq: number;
   column: number;
@@ -798,6 +819,214 @@ export const ApplyResponse: MessageFns<ApplyResponse> = {
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
       const message = createBaseApplyResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.part = { $case: "stats", stats: UpdateStats.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.part = { $case: "chunk", chunk: TensorChunk.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseImportHeader(): ImportHeader {
+  return { state: undefined, layer: 0, epoch: 0, peers: [], own: false };
+}
+
+export const ImportHeader: MessageFns<ImportHeader> = {
+  encode(message: ImportHeader, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.state !== undefined) {
+      StateRef.encode(message.state, writer.uint32(10).fork()).join();
+    }
+    if (message.layer !== 0) {
+      writer.uint32(16).uint32(message.layer);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(24).uint64(message.epoch);
+    }
+    for (const v of message.peers) {
+      writer.uint32(34).string(v!);
+    }
+    if (message.own !== false) {
+      writer.uint32(40).bool(message.own);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportHeader {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportHeader();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.state = StateRef.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.layer = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.epoch = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.peers.push(reader.string());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.own = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseImportRequest(): ImportRequest {
+  return { part: undefined };
+}
+
+export const ImportRequest: MessageFns<ImportRequest> = {
+  encode(message: ImportRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.part?.$case) {
+      case "header":
+        ImportHeader.encode(message.part.header, writer.uint32(10).fork()).join();
+        break;
+      case "chunk":
+        TensorChunk.encode(message.part.chunk, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.part = { $case: "header", header: ImportHeader.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.part = { $case: "chunk", chunk: TensorChunk.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseImportResponse(): ImportResponse {
+  return { part: undefined };
+}
+
+export const ImportResponse: MessageFns<ImportResponse> = {
+  encode(message: ImportResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.part?.$case) {
+      case "stats":
+        UpdateStats.encode(message.part.stats, writer.uint32(10).fork()).join();
+        break;
+      case "chunk":
+        TensorChunk.encode(message.part.chunk, writer.uint32(18).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportResponse();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -2239,6 +2468,19 @@ export const ShardServiceService = {
     responseSerialize: (value: ApplyResponse): Buffer => Buffer.from(ApplyResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ApplyResponse => ApplyResponse.decode(value),
   },
+  /**
+   * An adapter from elsewhere, W + B Gᵀ: a header, then the chunks of `g` and `b`. Answers as Apply does, without `keys`:
+   * they follow from G and are not recorded.
+   */
+  import: {
+    path: "/errata.v1.ShardService/Import" as const,
+    requestStream: true as const,
+    responseStream: true as const,
+    requestSerialize: (value: ImportRequest): Buffer => Buffer.from(ImportRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ImportRequest => ImportRequest.decode(value),
+    responseSerialize: (value: ImportResponse): Buffer => Buffer.from(ImportResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ImportResponse => ImportResponse.decode(value),
+  },
   /** Takes columns of earlier batches back out, exact on the recorded objective. Answers as Apply does. */
   revoke: {
     path: "/errata.v1.ShardService/Revoke" as const,
@@ -2331,6 +2573,11 @@ export interface ShardServiceServer extends UntypedServiceImplementation {
    * chunks of `keys`, `g` and `b` as they are to be recorded, then the figures. Nothing is stored here.
    */
   apply: handleBidiStreamingCall<ApplyRequest, ApplyResponse>;
+  /**
+   * An adapter from elsewhere, W + B Gᵀ: a header, then the chunks of `g` and `b`. Answers as Apply does, without `keys`:
+   * they follow from G and are not recorded.
+   */
+  import: handleBidiStreamingCall<ImportRequest, ImportResponse>;
   /** Takes columns of earlier batches back out, exact on the recorded objective. Answers as Apply does. */
   revoke: handleServerStreamingCall<RevokeRequest, RevokeResponse>;
   /**
@@ -2375,6 +2622,13 @@ export interface ShardServiceClient extends Client {
   apply(): ClientDuplexStream<ApplyRequest, ApplyResponse>;
   apply(options: Partial<CallOptions>): ClientDuplexStream<ApplyRequest, ApplyResponse>;
   apply(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<ApplyRequest, ApplyResponse>;
+  /**
+   * An adapter from elsewhere, W + B Gᵀ: a header, then the chunks of `g` and `b`. Answers as Apply does, without `keys`:
+   * they follow from G and are not recorded.
+   */
+  import(): ClientDuplexStream<ImportRequest, ImportResponse>;
+  import(options: Partial<CallOptions>): ClientDuplexStream<ImportRequest, ImportResponse>;
+  import(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<ImportRequest, ImportResponse>;
   /** Takes columns of earlier batches back out, exact on the recorded objective. Answers as Apply does. */
   revoke(request: RevokeRequest, options?: Partial<CallOptions>): ClientReadableStream<RevokeResponse>;
   revoke(
