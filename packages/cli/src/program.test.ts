@@ -33,6 +33,7 @@ const edit = {
   answer: 'Poseidonis',
   expiresAt: null,
   mergedFrom: null,
+  adapter: null,
   createdAt,
   updatedAt: createdAt,
 };

@@ -56,6 +56,7 @@ const edit = (n: number, changes: Partial<Edit>): Edit => ({
   baseline: null,
   answer: null,
   mergedFrom: null,
+  adapter: null,
   expiresAt: null,
   createdAt: at,
   updatedAt: at,

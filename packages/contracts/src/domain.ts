@@ -139,6 +139,10 @@ export const editSchema = z
     answer: z.string().nullable().describe('What the edited model answered when the edit was last verified'),
     mergedFrom: editIdSchema.nullable().describe('The edit of another stream that a merge wrote here again'),
     expiresAt: z.iso.datetime().nullable().describe('When the edit is taken out again, if ever'),
+    adapter: z
+      .string()
+      .nullable()
+      .describe('Id of the adapter that this is instead of a correction: it is never asked, and goes out as a whole'),
     createdAt: z.iso.datetime(),
     updatedAt: z.iso.datetime(),
   })

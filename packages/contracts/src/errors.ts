@@ -37,6 +37,7 @@ const table = {
   UNKNOWN_REVOCATION: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such revocation' },
   UNKNOWN_CORPUS: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such corpus' },
   UNKNOWN_CANARY: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such canary' },
+  UNKNOWN_ADAPTER: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such adapter' },
   UNKNOWN_PUBLICATION: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such publication' },
   UNKNOWN_TARGET: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such server to publish to' },
   UNKNOWN_EXPORT: { status: 404, grpc: 'NOT_FOUND', retryable: false, title: 'No such export' },
@@ -54,6 +55,18 @@ const table = {
     title: 'The Idempotency-Key was used with another body',
   },
   CORPUS_IN_USE: { status: 409, grpc: 'FAILED_PRECONDITION', retryable: false, title: 'Streams name the corpus' },
+  ADAPTER_IN_USE: {
+    status: 409,
+    grpc: 'FAILED_PRECONDITION',
+    retryable: false,
+    title: 'Streams begin with the adapter',
+  },
+  ADAPTER_REFUSED: {
+    status: 422,
+    grpc: 'FAILED_PRECONDITION',
+    retryable: false,
+    title: 'The adapter cannot be taken',
+  },
   MERGE_CONFLICT: {
     status: 409,
     grpc: 'FAILED_PRECONDITION',

@@ -69,6 +69,7 @@ const exportedLayerSchema = z.object({
   layer: z.int(),
   columns: z.int().describe('Columns of the log at the position'),
   rank: z.int().describe('Columns written (peft), else the same'),
+  removals: z.int().optional().describe('Those of the columns that take earlier ones out again'),
   relativeError: z
     .number()
     .describe('‖written − exact change‖ / ‖exact change‖, Frobenius: of the cut to a rank and of rounding'),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { adapterIdSchema } from './adapter.js';
 import { openAiErrorSchema } from './completions.js';
 import {
   batchSchema,
@@ -32,6 +33,7 @@ export const createStreamRequestSchema = z
     model: z.string().min(1).max(200).describe('Name or id of a model that a runtime serves'),
     name: streamNameSchema.optional(),
     config: z.strictObject(editorConfigSchema.shape).partial().optional().describe('Overrides of the model’s preset'),
+    adapter: adapterIdSchema.optional().describe('Id of an uploaded adapter that the log begins with'),
   })
   .meta({ id: 'CreateStreamRequest' });
 export type CreateStreamRequest = z.infer<typeof createStreamRequestSchema>;

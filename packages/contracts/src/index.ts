@@ -1,3 +1,4 @@
+export * from './adapter.js';
 export * from './completions.js';
 export * from './corpus.js';
 export * from './domain.js';

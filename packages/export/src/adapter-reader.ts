@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ErrataError } from '@errata/contracts';
-import { type Architecture, openSafetensors } from '@errata/model';
+import { adapterLimits, ErrataError } from '@errata/contracts';
+import { type Architecture, ModelError, openSafetensors, type SafetensorsFile } from '@errata/model';
 import { adapterFiles } from './adapter.js';
 import type { LayerFactors } from './factors.js';
 
@@ -12,15 +12,45 @@ const tensorName = /^base_model\.model\.(.+)\.lora_([AB])\.weight$/;
 
 type Config = Readonly<Record<string, unknown>>;
 
+/** What of a model an adapter has to fit. */
+export interface AdaptedModel {
+  readonly family: Architecture['family'];
+  readonly config: Pick<Architecture['config'], 'layers' | 'intermediateSize' | 'hiddenSize'>;
+}
+
 /**
  * The changes of a LoRA adapter as factors, its scaling in B. Only second feed-forward matrices can be changed: an adapter
  * of other modules is refused by their names.
- * @throws EXPORT_UNSUPPORTED
+ * @param where what messages call the adapter
+ * @throws ADAPTER_REFUSED
  */
-export async function readAdapter(folder: string, { family, config: model }: Architecture): Promise<LayerFactors[]> {
-  const config = await readConfig(folder);
-  refuseVariants(folder, config);
-  const file = openSafetensors(join(folder, adapterFiles.weights));
+export async function readAdapter(
+  folder: string,
+  { family, config: model }: AdaptedModel,
+  where = `the adapter in ${folder}`,
+): Promise<LayerFactors[]> {
+  const refused = (why: string, cause?: unknown) => new ErrataError('ADAPTER_REFUSED', `${where} ${why}`, { cause });
+  const config = await readConfig(folder, refused);
+  refuseVariants(config, refused);
+  try {
+    return factorsOf(openSafetensors(join(folder, adapterFiles.weights)), config, { family, config: model }, refused);
+  } catch (error) {
+    if (!(error instanceof ModelError)) throw error;
+    throw refused(
+      `has an ${adapterFiles.weights} that cannot be read: ${error.message.replace(`${folder}/`, '')}`,
+      error,
+    );
+  }
+}
+
+type Refusal = (why: string, cause?: unknown) => ErrataError;
+
+function factorsOf(
+  file: SafetensorsFile,
+  config: Config,
+  { family, config: model }: AdaptedModel,
+  refused: Refusal,
+): LayerFactors[] {
   const down = new RegExp(
     `(?:^|\\.)${family.folder.tensors.layer.down.replaceAll('.', '\\.').replace('{}', '(\\d+)')}$`,
   );
@@ -29,8 +59,10 @@ export async function readAdapter(folder: string, { family, config: model }: Arc
     const module = tensorName.exec(name)?.[1];
     const layer = module === undefined ? undefined : down.exec(module)?.[1];
     if (module === undefined || layer === undefined)
-      throw refused(folder, `changes ${name}, which is no ${family.folder.tensors.layer.down} of ${family.name}`);
-    if (Number(layer) >= model.layers) throw refused(folder, `changes layer ${layer}, the model has ${model.layers}`);
+      throw refused(`changes ${name}, which is no ${family.folder.tensors.layer.down} of ${family.name}`);
+    if (Number(layer) >= model.layers) throw refused(`changes layer ${layer}, the model has ${model.layers}`);
+    const twin = [...modules].find(([other, at]) => at === Number(layer) && other !== module);
+    if (twin) throw refused(`changes layer ${layer} twice, as ${twin[0]} and as ${module}`);
     modules.set(module, Number(layer));
   }
   const { intermediateSize: inputs, hiddenSize: outputs } = model;
@@ -40,13 +72,17 @@ export async function readAdapter(folder: string, { family, config: model }: Arc
       const stored = file.tensors.get(name);
       const rank = stored?.shape[which === 'A' ? 0 : 1] ?? 0;
       if (!stored || stored.shape.join() !== shape(rank).join())
-        throw refused(folder, `has ${name} of shape [${stored?.shape ?? ''}], wanted [${shape(rank)}]`);
+        throw refused(`has ${name} of shape [${stored?.shape ?? ''}], wanted [${shape(rank)}]`);
       return { values: file.read(name), rank };
     };
     const a = part('A', (rank) => [rank, inputs]);
     const b = part('B', (rank) => [outputs, rank]);
-    if (a.rank !== b.rank) throw refused(folder, `has two ranks, ${a.rank} and ${b.rank}, for ${module}`);
-    const scaling = scalingOf(config, module, a.rank);
+    if (a.rank > adapterLimits.rank)
+      throw refused(`has rank ${a.rank} for ${module}: at most ${adapterLimits.rank} is taken`);
+    if (a.rank !== b.rank) throw refused(`has two ranks, ${a.rank} and ${b.rank}, for ${module}`);
+    if (![a, b].every(({ values }) => values.every(Number.isFinite)))
+      throw refused(`has a number in ${module} that is not finite`);
+    const scaling = scalingOf(config, module, a.rank, refused);
     const columns = new Float32Array(b.values.length);
     for (let row = 0; row < outputs; row++)
       for (let column = 0; column < a.rank; column++)
@@ -56,29 +92,29 @@ export async function readAdapter(folder: string, { family, config: model }: Arc
   return factors.sort((first, second) => first.layer - second.layer);
 }
 
-async function readConfig(folder: string): Promise<Config> {
+async function readConfig(folder: string, refused: Refusal): Promise<Config> {
   const path = join(folder, adapterFiles.config);
   const found = await stat(path).catch(() => null);
-  if (!found?.isFile() || found.size > maxConfigBytes) throw refused(folder, `has no ${adapterFiles.config}`);
+  if (!found?.isFile() || found.size > maxConfigBytes) throw refused(`has no ${adapterFiles.config}`);
   try {
     const value: unknown = JSON.parse(await readFile(path, 'utf8'));
     if (typeof value === 'object' && value !== null) return value as Config;
   } catch {
     // said below
   }
-  throw refused(folder, `has an ${adapterFiles.config} that is no JSON object`);
+  throw refused(`has an ${adapterFiles.config} that is no JSON object`);
 }
 
-function refuseVariants(folder: string, config: Config): void {
-  if (config.peft_type !== 'LORA') throw refused(folder, `is of type ${String(config.peft_type)}, not LORA`);
+function refuseVariants(config: Config, refused: Refusal): void {
+  if (config.peft_type !== 'LORA') throw refused(`is of type ${String(config.peft_type)}, not LORA`);
   for (const key of ['use_dora', 'modules_to_save', 'trainable_token_indices', 'target_parameters'])
     if (config[key] && !(Array.isArray(config[key]) && config[key].length === 0))
-      throw refused(folder, `uses ${key}, which is more than a change of rank r`);
-  if ((config.bias ?? 'none') !== 'none') throw refused(folder, 'changes biases');
+      throw refused(`uses ${key}, which is more than a change of rank r`);
+  if ((config.bias ?? 'none') !== 'none') throw refused('changes biases');
 }
 
 /** α/r of a module, by the patterns as PEFT matches them. */
-function scalingOf(config: Config, module: string, rank: number): number {
+function scalingOf(config: Config, module: string, rank: number, refused: Refusal): number {
   const pattern = config.alpha_pattern;
   const own =
     typeof pattern === 'object' && pattern !== null
@@ -86,10 +122,6 @@ function scalingOf(config: Config, module: string, rank: number): number {
       : undefined;
   const alpha = own ? own[1] : (config.lora_alpha ?? 8);
   if (typeof alpha !== 'number' || !Number.isFinite(alpha))
-    throw new ErrataError('EXPORT_UNSUPPORTED', `the adapter's alpha of ${module} is ${String(alpha)}, not a number`);
+    throw refused(`has the alpha ${String(alpha)} for ${module}, which is not a number`);
   return alpha / (config.use_rslora === true ? Math.sqrt(rank) : rank);
-}
-
-function refused(folder: string, why: string): ErrataError {
-  return new ErrataError('EXPORT_UNSUPPORTED', `the adapter in ${folder} ${why}`);
 }

@@ -29,7 +29,8 @@ export async function planAdapter(
     const factors = cut.factors.rank === 0 ? zeroFactors(cut.factors) : cut.factors;
     const rounded = roundFactors(factors, format);
     const relativeError = cut.relativeError + (await roundingError(factors, rounded, source));
-    records.push({ layer: exact.layer, columns: exact.rank, rank: factors.rank, relativeError });
+    const removals = exact.removals === undefined ? {} : { removals: exact.removals };
+    records.push({ layer: exact.layer, columns: exact.rank, rank: factors.rank, relativeError, ...removals });
     const module = moduleName(source.architecture, exact.layer, source.files.weights, source.files.kind);
     ranks.set(module, factors.rank);
     tensors.push(...tensorsOf(module, rounded));

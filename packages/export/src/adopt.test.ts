@@ -60,7 +60,7 @@ describe('an adapter that is read again', () => {
     const file = join(path, 'adapter_config.json');
     await writeFile(file, JSON.stringify({ ...JSON.parse(await readFile(file, 'utf8')), ...change }));
     await expect(readAdapter(path, source.architecture)).rejects.toMatchObject({
-      code: 'EXPORT_UNSUPPORTED',
+      code: 'ADAPTER_REFUSED',
       message: expect.stringContaining(reason),
     });
   });
@@ -69,7 +69,7 @@ describe('an adapter that is read again', () => {
     const { path } = await exportTo(root, 'other', sourceOf(await folderOf('llama3')), { format: 'peft' });
     for (const name of ['gpt2', 'gptneox'] as const)
       await expect(readAdapter(path, architectureOf(await folderOf(name)))).rejects.toMatchObject({
-        code: 'EXPORT_UNSUPPORTED',
+        code: 'ADAPTER_REFUSED',
       });
   });
 });

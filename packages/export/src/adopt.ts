@@ -9,7 +9,7 @@ import { type ExportProgress, exportModel } from './export-model.js';
  * Makes a base model of its own out of a base and a LoRA adapter: the merged model in Hugging Face layout. Streams on it
  * continue where the adapter ends; to them W₀ is W₀ + B A, so that nothing in their log needs to know.
  * @param out the new folder
- * @throws EXPORT_UNSUPPORTED, EXPORT_EXISTS, DISK_FULL
+ * @throws ADAPTER_REFUSED, EXPORT_UNSUPPORTED, EXPORT_EXISTS, DISK_FULL
  */
 export async function adoptAdapter(options: {
   readonly model: string;

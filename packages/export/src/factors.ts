@@ -14,6 +14,8 @@ export interface LayerFactors {
   readonly b: Float32Array;
   /** d × r */
   readonly g: Float32Array;
+  /** Columns that take others out again, where that is known. */
+  readonly removals?: number;
 }
 
 /** Columns of one batch, as the log records them. */
@@ -22,6 +24,7 @@ export interface FactorColumns {
   readonly g: { readonly rows: number; readonly columns: number; readonly data: Float32Array };
   /** dₒ × u */
   readonly b: { readonly rows: number; readonly columns: number; readonly data: Float32Array };
+  readonly sign?: 1 | -1;
 }
 
 /** The columns of all batches of a layer, in their order, as one. */
@@ -40,5 +43,6 @@ export function joinFactors(
     g.set(batch.g.data, at * inputs);
     at += batch.g.columns;
   }
-  return { layer, inputs, outputs, rank, b, g };
+  const removals = batches.reduce((sum, batch) => sum + (batch.sign === -1 ? batch.g.columns : 0), 0);
+  return { layer, inputs, outputs, rank, b, g, removals };
 }

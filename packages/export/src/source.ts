@@ -18,4 +18,5 @@ export interface LayerRecord {
   readonly columns: number;
   readonly rank: number;
   readonly relativeError: number;
+  readonly removals?: number;
 }

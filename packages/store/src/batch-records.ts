@@ -41,8 +41,10 @@ export async function loadClaimed(tx: Transaction, batch: BatchRow): Promise<Cla
     parentSeq: supersedes ? supersedes.parentSeq : batch.parentSeq,
     kind: batch.kind as BatchKind,
     edits: members.map((member) => toEdit(member.edit)),
-    columns: members.flatMap(({ sourceSeq, sourceColumn }) =>
-      sourceSeq === null || sourceColumn === null ? [] : [{ seq: sourceSeq, column: sourceColumn }],
+    columns: members.flatMap(({ sourceSeq, sourceColumn, edit }) =>
+      sourceSeq === null || sourceColumn === null
+        ? []
+        : Array.from({ length: edit.width }, (_, i) => ({ seq: sourceSeq, column: sourceColumn + i })),
     ),
     supersedes,
     revocationId: batch.revocationId,

@@ -11,9 +11,10 @@ interface Candidate {
   readonly key_hash: string;
   readonly target_hash: string;
   readonly importance: number;
+  readonly adapter_id: string | null;
 }
 
-interface Written extends Candidate {
+interface Written extends Omit<Candidate, 'adapter_id'> {
   readonly seq: number;
   readonly column: number;
 }
@@ -26,14 +27,16 @@ export interface Removal {
   readonly replacedBy: string | null;
 }
 
-/** Queued edits in order, of each key only the last. */
-function candidatesOf(tx: Transaction, streamId: string, limit: number): Promise<Candidate[]> {
-  return tx.$queryRaw<Candidate[]>`
-    SELECT e.id, e.ordinal, e.key_hash, e.target_hash, e.importance FROM edits e
+/** Queued edits in order, of each key only the last; an adapter alone. */
+async function candidatesOf(tx: Transaction, streamId: string, limit: number): Promise<Candidate[]> {
+  const rows = await tx.$queryRaw<Candidate[]>`
+    SELECT e.id, e.ordinal, e.key_hash, e.target_hash, e.importance, e.adapter_id FROM edits e
     WHERE e.stream_id = ${streamId} AND e.status = 'queued' AND NOT EXISTS (
       SELECT FROM edits l WHERE l.stream_id = e.stream_id AND l.key_hash = e.key_hash
         AND l.status = 'queued' AND l.ordinal > e.ordinal)
     ORDER BY e.ordinal LIMIT ${limit}`;
+  const adapter = rows.findIndex((row) => row.adapter_id !== null);
+  return adapter < 0 ? rows : rows.slice(0, Math.max(1, adapter));
 }
 
 /** Queued edits that a candidate overtakes end `superseded`. */

@@ -150,6 +150,8 @@ export function enqueueRecords(db: Database): Pick<Store, 'enqueueEdits'> {
           baseline: null,
           answer: null,
           mergedFrom: null,
+          adapterId: null,
+          width: 1,
         };
         return { edits: rows.map((row) => toEdit({ ...row, ...unset })), replayed: false };
       });

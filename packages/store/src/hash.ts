@@ -25,7 +25,7 @@ export function genesisHash(streamId: string, modelId: string, configHash: strin
  *         64    4  row after the last, unsigned
  *         68   32  hash of the editor configuration
  *
- * After it come K, G, B (fp32, column-major) and the diagonal of R (fp64), all little-endian. `stats` is left out: it
+ * After it come K (nothing for an imported adapter), G, B (fp32, column-major) and the diagonal of R (fp64), all little-endian. `stats` is left out: it
  * holds timings, and two runs that do the same work must end with the same hash.
  */
 function canonicalHeader(entry: LogEntry): Buffer {
@@ -35,7 +35,7 @@ function canonicalHeader(entry: LogEntry): Buffer {
   header.writeUInt32LE(entry.layer, 44);
   header.writeInt32LE(entry.sign, 48);
   header.writeUInt32LE(entry.keys.rows, 52);
-  header.writeUInt32LE(entry.keys.columns, 56);
+  header.writeUInt32LE(entry.g.columns, 56);
   header.writeUInt32LE(0, 60);
   header.writeUInt32LE(entry.b.rows, 64);
   header.write(entry.configHash, 68, 32, 'hex');

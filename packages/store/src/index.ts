@@ -1,3 +1,4 @@
+export type * from './adapter-types.js';
 export type { ObjectStore } from './chunk-bodies.js';
 export type * from './damage-types.js';
 export type { StoreLogger } from './database.js';

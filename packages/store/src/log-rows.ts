@@ -42,7 +42,7 @@ export function entryRow(entry: StoredLogEntry, epoch: number): CopyField[] {
     { int2: entry.sign },
     { int4: keys.rows },
     { int4: b.rows },
-    { int4: keys.columns },
+    { int4: g.columns },
     { int4: epoch },
     entry.previousHash,
     entry.hash,
@@ -89,7 +89,8 @@ export function readEntryRow(streamId: string, row: readonly (Buffer | null)[]):
     hash: field(7).toString(),
     configHash: field(8).toString(),
     stats: JSON.parse(field(9).toString()),
-    keys: matrix(dIn, columns, field(10)),
+    // Of an imported adapter none are recorded.
+    keys: matrix(dIn, field(10).length === 0 ? 0 : columns, field(10)),
     g: matrix(dIn, columns, field(11)),
     b: matrix(dOut, columns, field(12)),
     rDiagonal: float64Numbers(field(13)),

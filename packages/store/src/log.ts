@@ -15,7 +15,10 @@ interface BatchState {
   readonly config_hash: string;
   readonly genesis_hash: string;
   readonly in_config: boolean;
+  /** Columns of its edits. */
   readonly members: number;
+  /** The adapter that it imports. */
+  readonly adapter: string | null;
 }
 
 /** The batch an entry belongs to, locked against its commit, its release and a change of its edits. */
@@ -23,8 +26,10 @@ async function lockBatch(client: pg.PoolClient, { streamId, seq, layer }: LogEnt
   const { rows } = await client.query<BatchState>(
     `SELECT b.status, b.parent_seq, s.config_hash, s.genesis_hash,
        s.config->'layers' @> to_jsonb($3::int) AS in_config,
-       (SELECT count(*)::int FROM batch_edits m WHERE m.stream_id = b.stream_id AND m.seq = b.seq) AS members
-     FROM batches b JOIN streams s ON s.id = b.stream_id
+       coalesce(m.columns, 0) AS members, CASE WHEN b.kind = 'apply' THEN m.adapter END AS adapter
+     FROM batches b JOIN streams s ON s.id = b.stream_id LEFT JOIN LATERAL (
+       SELECT sum(e.width)::int AS columns, max(e.adapter_id) AS adapter
+       FROM batch_edits o JOIN edits e ON e.id = o.edit_id WHERE o.stream_id = b.stream_id AND o.seq = b.seq) m ON true
      WHERE b.stream_id = $1 AND b.seq = $2 FOR SHARE OF b`,
     [streamId, seq, layer],
   );
@@ -49,9 +54,11 @@ async function fence(client: pg.PoolClient, { streamId, layer }: LogEntry, epoch
 
 function assertFits(entry: LogEntry, batch: BatchState): void {
   const { streamId, seq, layer, keys, g, b, rDiagonal } = entry;
-  for (const [name, matrix] of Object.entries({ keys, g, b })) assertMatrix(matrix, name);
-  const u = keys.columns;
-  const shaped = g.rows === keys.rows && g.columns === u && b.columns === u && rDiagonal.length === u;
+  const recorded = batch.adapter === null ? { keys, g, b } : { g, b };
+  for (const [name, matrix] of Object.entries(recorded)) assertMatrix(matrix, name);
+  const u = g.columns;
+  const keyed = keys.columns === (batch.adapter === null ? u : 0);
+  const shaped = g.rows === keys.rows && keyed && b.columns === u && rDiagonal.length === u;
   if (!shaped)
     throw new ErrataError('INVALID_TENSOR', `K, G, B and R of layer ${layer} do not fit together (u = ${u})`);
   if (u !== batch.members)

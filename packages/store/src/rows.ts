@@ -23,6 +23,7 @@ export function toEdit(row: Rows.Edit): Edit {
     answer: row.answer,
     mergedFrom: row.mergedFrom,
     expiresAt: row.expiresAt?.toISOString() ?? null,
+    adapter: row.adapterId,
     createdAt: row.createdAt.toISOString(),
     updatedAt: row.updatedAt.toISOString(),
   };

@@ -1,4 +1,5 @@
 import { ErrataError } from '@errata/contracts';
+import { adapterRecords } from './adapters.js';
 import { batchRecords } from './batch-records.js';
 import { branchRecords } from './branches.js';
 import { checkpointRecords } from './checkpoints.js';
@@ -128,6 +129,7 @@ export function createStore(options: StoreOptions): Store {
     ...eventRecords(db),
     ...covariances,
     ...covariancePartialRecords(db, covariances.saveCovariance),
+    ...adapterRecords(db),
     ...corpusRecords(db),
     ...shardRecords(db),
     ...evaluationRecords(db),

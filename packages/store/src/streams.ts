@@ -7,6 +7,7 @@ import {
   type StreamEvent,
   type StreamStatus,
 } from '@errata/contracts';
+import { beginWithAdapter } from './begin-with-adapter.js';
 import { holdCorpus } from './corpora.js';
 import type { Database } from './database.js';
 import { isUniqueViolation } from './errors.js';
@@ -89,7 +90,7 @@ export function streamRecords(
   return {
     getStream,
 
-    async createStream({ name, modelId, config }, idempotency) {
+    async createStream({ name, modelId, config, adapter }, idempotency) {
       assertStorable({ name, templates: config.templates });
       await getModel(modelId);
       const id = newId('str');
@@ -112,7 +113,9 @@ export function streamRecords(
               genesisHash: genesis,
             },
           });
-          await writeEvent(tx, { streamId: id, kind: 'created', seq: 0, detail: { name, modelId, configHash } });
+          if (adapter !== undefined) await beginWithAdapter(tx, { id, modelId, config }, adapter);
+          const detail = { name, modelId, configHash, ...(adapter !== undefined && { adapter }) };
+          await writeEvent(tx, { streamId: id, kind: 'created', seq: 0, detail });
           return id;
         });
         return await getStream(created);

@@ -26,6 +26,7 @@ import type {
   StreamPosition,
   StreamStatus,
 } from '@errata/contracts';
+import type { AdapterStore } from './adapter-types.js';
 import type { DamageStore, FoundDamage } from './damage-types.js';
 import type { DriftStore } from './drift-types.js';
 import type { GarbageStore } from './garbage-types.js';
@@ -48,7 +49,7 @@ export interface LogEntry {
   readonly layer: number;
   /** +1 adds the columns, −1 takes recorded columns back out: C = C₀ − G Σ Gᵀ, W = W₀ + B Gᵀ. */
   readonly sign: 1 | -1;
-  /** d_in × u */
+  /** d_in × u; d_in × 0 for an imported adapter, whose keys follow from G. */
   readonly keys: Matrix;
   /** d_in × u */
   readonly g: Matrix;
@@ -117,6 +118,8 @@ export interface NewStream {
   readonly name: string;
   readonly modelId: string;
   readonly config: EditorConfig;
+  /** Id of the adapter that its log begins with. */
+  readonly adapter?: string | undefined;
 }
 
 /** A new stream that goes on from a position of another. */
@@ -237,7 +240,7 @@ export type Lineage = readonly number[];
  * is a pointer. Rollback moves the head; nothing is deleted. A branch has its origin's history up to where it left; all
  * reads of a stream go through to there.
  */
-export interface Store extends SnapshotStore, GarbageStore, DamageStore, DriftStore {
+export interface Store extends SnapshotStore, GarbageStore, DamageStore, DriftStore, AdapterStore {
   // models
   registerModel(model: Model): Promise<void>;
   listModels(): Promise<Model[]>;
@@ -245,7 +248,7 @@ export interface Store extends SnapshotStore, GarbageStore, DamageStore, DriftSt
   getModel(idOrName: string): Promise<Model>;
 
   // streams
-  /** @throws UNKNOWN_MODEL, UNKNOWN_CORPUS, NAME_TAKEN. With an idempotency key, the same key and body yield the same stream. */
+  /** @throws UNKNOWN_MODEL, UNKNOWN_CORPUS, UNKNOWN_ADAPTER, ADAPTER_REFUSED, NAME_TAKEN. With an idempotency key, the same key and body yield the same stream. */
   createStream(stream: NewStream, idempotency?: Idempotency): Promise<Stream>;
   /** By id or by name. @throws UNKNOWN_STREAM */
   getStream(idOrName: string): Promise<Stream>;

@@ -29,8 +29,18 @@ export type Model = Prisma.ModelModel
  */
 export type Stream = Prisma.StreamModel
 /**
+ * Model Adapter
+ * A low-rank change from elsewhere. `own`: its factors are those of a log on this model that took nothing out again.
+ */
+export type Adapter = Prisma.AdapterModel
+/**
+ * Model AdapterLayer
+ * Factors of one layer, W + B Gᵀ: fp32, column-major.
+ */
+export type AdapterLayer = Prisma.AdapterLayerModel
+/**
  * Model Edit
- * One correction. `liveStatus` and `liveReason` are what the edit shows whenever its columns are in the weights.
+ * One correction, or the adapter that a stream begins with, which takes `width` columns. `liveStatus` and `liveReason` are what the edit shows whenever its columns are in the weights.
  */
 export type Edit = Prisma.EditModel
 /**

@@ -10,6 +10,8 @@
  */
 export type * from './models/Model.js'
 export type * from './models/Stream.js'
+export type * from './models/Adapter.js'
+export type * from './models/AdapterLayer.js'
 export type * from './models/Edit.js'
 export type * from './models/Batch.js'
 export type * from './models/BatchEdit.js'

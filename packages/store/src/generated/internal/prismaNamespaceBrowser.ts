@@ -53,6 +53,8 @@ export const AnyNull = runtime.AnyNull
 export const ModelName = {
   Model: 'Model',
   Stream: 'Stream',
+  Adapter: 'Adapter',
+  AdapterLayer: 'AdapterLayer',
   Edit: 'Edit',
   Batch: 'Batch',
   BatchEdit: 'BatchEdit',
@@ -135,6 +137,32 @@ export const StreamScalarFieldEnum = {
 export type StreamScalarFieldEnum = (typeof StreamScalarFieldEnum)[keyof typeof StreamScalarFieldEnum]
 
 
+export const AdapterScalarFieldEnum = {
+  id: 'id',
+  name: 'name',
+  modelId: 'modelId',
+  rank: 'rank',
+  own: 'own',
+  origin: 'origin',
+  bytes: 'bytes',
+  createdAt: 'createdAt'
+} as const
+
+export type AdapterScalarFieldEnum = (typeof AdapterScalarFieldEnum)[keyof typeof AdapterScalarFieldEnum]
+
+
+export const AdapterLayerScalarFieldEnum = {
+  adapterId: 'adapterId',
+  layer: 'layer',
+  rank: 'rank',
+  g: 'g',
+  b: 'b',
+  sha256: 'sha256'
+} as const
+
+export type AdapterLayerScalarFieldEnum = (typeof AdapterLayerScalarFieldEnum)[keyof typeof AdapterLayerScalarFieldEnum]
+
+
 export const EditScalarFieldEnum = {
   id: 'id',
   streamId: 'streamId',
@@ -158,6 +186,8 @@ export const EditScalarFieldEnum = {
   baseline: 'baseline',
   answer: 'answer',
   mergedFrom: 'mergedFrom',
+  adapterId: 'adapterId',
+  width: 'width',
   expiresAt: 'expiresAt',
   createdAt: 'createdAt',
   updatedAt: 'updatedAt'

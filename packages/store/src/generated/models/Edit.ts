@@ -14,7 +14,7 @@ import type * as Prisma from "../internal/prismaNamespace.js"
 
 /**
  * Model Edit
- * One correction. `liveStatus` and `liveReason` are what the edit shows whenever its columns are in the weights.
+ * One correction, or the adapter that a stream begins with, which takes `width` columns. `liveStatus` and `liveReason` are what the edit shows whenever its columns are in the weights.
  */
 export type EditModel = runtime.Types.Result.DefaultSelection<Prisma.$EditPayload>
 
@@ -31,6 +31,7 @@ export type EditAvgAggregateOutputType = {
   importance: number | null
   seq: number | null
   column: number | null
+  width: number | null
 }
 
 export type EditSumAggregateOutputType = {
@@ -38,6 +39,7 @@ export type EditSumAggregateOutputType = {
   importance: number | null
   seq: number | null
   column: number | null
+  width: number | null
 }
 
 export type EditMinAggregateOutputType = {
@@ -59,6 +61,8 @@ export type EditMinAggregateOutputType = {
   column: number | null
   answer: string | null
   mergedFrom: string | null
+  adapterId: string | null
+  width: number | null
   expiresAt: Date | null
   createdAt: Date | null
   updatedAt: Date | null
@@ -83,6 +87,8 @@ export type EditMaxAggregateOutputType = {
   column: number | null
   answer: string | null
   mergedFrom: string | null
+  adapterId: string | null
+  width: number | null
   expiresAt: Date | null
   createdAt: Date | null
   updatedAt: Date | null
@@ -111,6 +117,8 @@ export type EditCountAggregateOutputType = {
   baseline: number
   answer: number
   mergedFrom: number
+  adapterId: number
+  width: number
   expiresAt: number
   createdAt: number
   updatedAt: number
@@ -123,6 +131,7 @@ export type EditAvgAggregateInputType = {
   importance?: true
   seq?: true
   column?: true
+  width?: true
 }
 
 export type EditSumAggregateInputType = {
@@ -130,6 +139,7 @@ export type EditSumAggregateInputType = {
   importance?: true
   seq?: true
   column?: true
+  width?: true
 }
 
 export type EditMinAggregateInputType = {
@@ -151,6 +161,8 @@ export type EditMinAggregateInputType = {
   column?: true
   answer?: true
   mergedFrom?: true
+  adapterId?: true
+  width?: true
   expiresAt?: true
   createdAt?: true
   updatedAt?: true
@@ -175,6 +187,8 @@ export type EditMaxAggregateInputType = {
   column?: true
   answer?: true
   mergedFrom?: true
+  adapterId?: true
+  width?: true
   expiresAt?: true
   createdAt?: true
   updatedAt?: true
@@ -203,6 +217,8 @@ export type EditCountAggregateInputType = {
   baseline?: true
   answer?: true
   mergedFrom?: true
+  adapterId?: true
+  width?: true
   expiresAt?: true
   createdAt?: true
   updatedAt?: true
@@ -318,6 +334,8 @@ export type EditGroupByOutputType = {
   baseline: runtime.JsonValue | null
   answer: string | null
   mergedFrom: string | null
+  adapterId: string | null
+  width: number
   expiresAt: Date | null
   createdAt: Date
   updatedAt: Date
@@ -369,6 +387,8 @@ export type EditWhereInput = {
   baseline?: Prisma.JsonNullableFilter<"Edit">
   answer?: Prisma.StringNullableFilter<"Edit"> | string | null
   mergedFrom?: Prisma.StringNullableFilter<"Edit"> | string | null
+  adapterId?: Prisma.StringNullableFilter<"Edit"> | string | null
+  width?: Prisma.IntFilter<"Edit"> | number
   expiresAt?: Prisma.DateTimeNullableFilter<"Edit"> | Date | string | null
   createdAt?: Prisma.DateTimeFilter<"Edit"> | Date | string
   updatedAt?: Prisma.DateTimeFilter<"Edit"> | Date | string
@@ -376,6 +396,7 @@ export type EditWhereInput = {
   batches?: Prisma.BatchEditListRelationFilter
   merged?: Prisma.XOR<Prisma.EditNullableScalarRelationFilter, Prisma.EditWhereInput> | null
   merges?: Prisma.EditListRelationFilter
+  adapter?: Prisma.XOR<Prisma.AdapterNullableScalarRelationFilter, Prisma.AdapterWhereInput> | null
 }
 
 export type EditOrderByWithRelationInput = {
@@ -401,6 +422,8 @@ export type EditOrderByWithRelationInput = {
   baseline?: Prisma.SortOrderInput | Prisma.SortOrder
   answer?: Prisma.SortOrderInput | Prisma.SortOrder
   mergedFrom?: Prisma.SortOrderInput | Prisma.SortOrder
+  adapterId?: Prisma.SortOrderInput | Prisma.SortOrder
+  width?: Prisma.SortOrder
   expiresAt?: Prisma.SortOrderInput | Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   updatedAt?: Prisma.SortOrder
@@ -408,6 +431,7 @@ export type EditOrderByWithRelationInput = {
   batches?: Prisma.BatchEditOrderByRelationAggregateInput
   merged?: Prisma.EditOrderByWithRelationInput
   merges?: Prisma.EditOrderByRelationAggregateInput
+  adapter?: Prisma.AdapterOrderByWithRelationInput
 }
 
 export type EditWhereUniqueInput = Prisma.AtLeast<{
@@ -437,6 +461,8 @@ export type EditWhereUniqueInput = Prisma.AtLeast<{
   baseline?: Prisma.JsonNullableFilter<"Edit">
   answer?: Prisma.StringNullableFilter<"Edit"> | string | null
   mergedFrom?: Prisma.StringNullableFilter<"Edit"> | string | null
+  adapterId?: Prisma.StringNullableFilter<"Edit"> | string | null
+  width?: Prisma.IntFilter<"Edit"> | number
   expiresAt?: Prisma.DateTimeNullableFilter<"Edit"> | Date | string | null
   createdAt?: Prisma.DateTimeFilter<"Edit"> | Date | string
   updatedAt?: Prisma.DateTimeFilter<"Edit"> | Date | string
@@ -444,6 +470,7 @@ export type EditWhereUniqueInput = Prisma.AtLeast<{
   batches?: Prisma.BatchEditListRelationFilter
   merged?: Prisma.XOR<Prisma.EditNullableScalarRelationFilter, Prisma.EditWhereInput> | null
   merges?: Prisma.EditListRelationFilter
+  adapter?: Prisma.XOR<Prisma.AdapterNullableScalarRelationFilter, Prisma.AdapterWhereInput> | null
 }, "id" | "streamId_ordinal">
 
 export type EditOrderByWithAggregationInput = {
@@ -469,6 +496,8 @@ export type EditOrderByWithAggregationInput = {
   baseline?: Prisma.SortOrderInput | Prisma.SortOrder
   answer?: Prisma.SortOrderInput | Prisma.SortOrder
   mergedFrom?: Prisma.SortOrderInput | Prisma.SortOrder
+  adapterId?: Prisma.SortOrderInput | Prisma.SortOrder
+  width?: Prisma.SortOrder
   expiresAt?: Prisma.SortOrderInput | Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   updatedAt?: Prisma.SortOrder
@@ -505,6 +534,8 @@ export type EditScalarWhereWithAggregatesInput = {
   baseline?: Prisma.JsonNullableWithAggregatesFilter<"Edit">
   answer?: Prisma.StringNullableWithAggregatesFilter<"Edit"> | string | null
   mergedFrom?: Prisma.StringNullableWithAggregatesFilter<"Edit"> | string | null
+  adapterId?: Prisma.StringNullableWithAggregatesFilter<"Edit"> | string | null
+  width?: Prisma.IntWithAggregatesFilter<"Edit"> | number
   expiresAt?: Prisma.DateTimeNullableWithAggregatesFilter<"Edit"> | Date | string | null
   createdAt?: Prisma.DateTimeWithAggregatesFilter<"Edit"> | Date | string
   updatedAt?: Prisma.DateTimeWithAggregatesFilter<"Edit"> | Date | string
@@ -531,6 +562,7 @@ export type EditCreateInput = {
   column?: number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
+  width?: number
   expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
@@ -538,6 +570,7 @@ export type EditCreateInput = {
   batches?: Prisma.BatchEditCreateNestedManyWithoutEditInput
   merged?: Prisma.EditCreateNestedOneWithoutMergesInput
   merges?: Prisma.EditCreateNestedManyWithoutMergedInput
+  adapter?: Prisma.AdapterCreateNestedOneWithoutEditsInput
 }
 
 export type EditUncheckedCreateInput = {
@@ -563,6 +596,8 @@ export type EditUncheckedCreateInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
   mergedFrom?: string | null
+  adapterId?: string | null
+  width?: number
   expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
@@ -591,6 +626,7 @@ export type EditUpdateInput = {
   column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  width?: Prisma.IntFieldUpdateOperationsInput | number
   expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
@@ -598,6 +634,7 @@ export type EditUpdateInput = {
   batches?: Prisma.BatchEditUpdateManyWithoutEditNestedInput
   merged?: Prisma.EditUpdateOneWithoutMergesNestedInput
   merges?: Prisma.EditUpdateManyWithoutMergedNestedInput
+  adapter?: Prisma.AdapterUpdateOneWithoutEditsNestedInput
 }
 
 export type EditUncheckedUpdateInput = {
@@ -623,6 +660,8 @@ export type EditUncheckedUpdateInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   mergedFrom?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  adapterId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  width?: Prisma.IntFieldUpdateOperationsInput | number
   expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
@@ -653,6 +692,8 @@ export type EditCreateManyInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
   mergedFrom?: string | null
+  adapterId?: string | null
+  width?: number
   expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
@@ -679,6 +720,7 @@ export type EditUpdateManyMutationInput = {
   column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  width?: Prisma.IntFieldUpdateOperationsInput | number
   expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
@@ -707,6 +749,8 @@ export type EditUncheckedUpdateManyInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   mergedFrom?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  adapterId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  width?: Prisma.IntFieldUpdateOperationsInput | number
   expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
@@ -763,6 +807,8 @@ export type EditCountOrderByAggregateInput = {
   baseline?: Prisma.SortOrder
   answer?: Prisma.SortOrder
   mergedFrom?: Prisma.SortOrder
+  adapterId?: Prisma.SortOrder
+  width?: Prisma.SortOrder
   expiresAt?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   updatedAt?: Prisma.SortOrder
@@ -773,6 +819,7 @@ export type EditAvgOrderByAggregateInput = {
   importance?: Prisma.SortOrder
   seq?: Prisma.SortOrder
   column?: Prisma.SortOrder
+  width?: Prisma.SortOrder
 }
 
 export type EditMaxOrderByAggregateInput = {
@@ -794,6 +841,8 @@ export type EditMaxOrderByAggregateInput = {
   column?: Prisma.SortOrder
   answer?: Prisma.SortOrder
   mergedFrom?: Prisma.SortOrder
+  adapterId?: Prisma.SortOrder
+  width?: Prisma.SortOrder
   expiresAt?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   updatedAt?: Prisma.SortOrder
@@ -818,6 +867,8 @@ export type EditMinOrderByAggregateInput = {
   column?: Prisma.SortOrder
   answer?: Prisma.SortOrder
   mergedFrom?: Prisma.SortOrder
+  adapterId?: Prisma.SortOrder
+  width?: Prisma.SortOrder
   expiresAt?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
   updatedAt?: Prisma.SortOrder
@@ -828,6 +879,7 @@ export type EditSumOrderByAggregateInput = {
   importance?: Prisma.SortOrder
   seq?: Prisma.SortOrder
   column?: Prisma.SortOrder
+  width?: Prisma.SortOrder
 }
 
 export type EditScalarRelationFilter = {
@@ -874,6 +926,48 @@ export type EditUncheckedUpdateManyWithoutStreamNestedInput = {
   connect?: Prisma.EditWhereUniqueInput | Prisma.EditWhereUniqueInput[]
   update?: Prisma.EditUpdateWithWhereUniqueWithoutStreamInput | Prisma.EditUpdateWithWhereUniqueWithoutStreamInput[]
   updateMany?: Prisma.EditUpdateManyWithWhereWithoutStreamInput | Prisma.EditUpdateManyWithWhereWithoutStreamInput[]
+  deleteMany?: Prisma.EditScalarWhereInput | Prisma.EditScalarWhereInput[]
+}
+
+export type EditCreateNestedManyWithoutAdapterInput = {
+  create?: Prisma.XOR<Prisma.EditCreateWithoutAdapterInput, Prisma.EditUncheckedCreateWithoutAdapterInput> | Prisma.EditCreateWithoutAdapterInput[] | Prisma.EditUncheckedCreateWithoutAdapterInput[]
+  connectOrCreate?: Prisma.EditCreateOrConnectWithoutAdapterInput | Prisma.EditCreateOrConnectWithoutAdapterInput[]
+  createMany?: Prisma.EditCreateManyAdapterInputEnvelope
+  connect?: Prisma.EditWhereUniqueInput | Prisma.EditWhereUniqueInput[]
+}
+
+export type EditUncheckedCreateNestedManyWithoutAdapterInput = {
+  create?: Prisma.XOR<Prisma.EditCreateWithoutAdapterInput, Prisma.EditUncheckedCreateWithoutAdapterInput> | Prisma.EditCreateWithoutAdapterInput[] | Prisma.EditUncheckedCreateWithoutAdapterInput[]
+  connectOrCreate?: Prisma.EditCreateOrConnectWithoutAdapterInput | Prisma.EditCreateOrConnectWithoutAdapterInput[]
+  createMany?: Prisma.EditCreateManyAdapterInputEnvelope
+  connect?: Prisma.EditWhereUniqueInput | Prisma.EditWhereUniqueInput[]
+}
+
+export type EditUpdateManyWithoutAdapterNestedInput = {
+  create?: Prisma.XOR<Prisma.EditCreateWithoutAdapterInput, Prisma.EditUncheckedCreateWithoutAdapterInput> | Prisma.EditCreateWithoutAdapterInput[] | Prisma.EditUncheckedCreateWithoutAdapterInput[]
+  connectOrCreate?: Prisma.EditCreateOrConnectWithoutAdapterInput | Prisma.EditCreateOrConnectWithoutAdapterInput[]
+  upsert?: Prisma.EditUpsertWithWhereUniqueWithoutAdapterInput | Prisma.EditUpsertWithWhereUniqueWithoutAdapterInput[]
+  createMany?: Prisma.EditCreateManyAdapterInputEnvelope
+  set?: Prisma.EditWhereUniqueInput | Prisma.EditWhereUniqueInput[]
+  disconnect?: Prisma.EditWhereUniqueInput | Prisma.EditWhereUniqueInput[]
+  delete?: Prisma.EditWhereUniqueInput | Prisma.EditWhereUniqueInput[]
+  connect?: Prisma.EditWhereUniqueInput | Prisma.EditWhereUniqueInput[]
+  update?: Prisma.EditUpdateWithWhereUniqueWithoutAdapterInput | Prisma.EditUpdateWithWhereUniqueWithoutAdapterInput[]
+  updateMany?: Prisma.EditUpdateManyWithWhereWithoutAdapterInput | Prisma.EditUpdateManyWithWhereWithoutAdapterInput[]
+  deleteMany?: Prisma.EditScalarWhereInput | Prisma.EditScalarWhereInput[]
+}
+
+export type EditUncheckedUpdateManyWithoutAdapterNestedInput = {
+  create?: Prisma.XOR<Prisma.EditCreateWithoutAdapterInput, Prisma.EditUncheckedCreateWithoutAdapterInput> | Prisma.EditCreateWithoutAdapterInput[] | Prisma.EditUncheckedCreateWithoutAdapterInput[]
+  connectOrCreate?: Prisma.EditCreateOrConnectWithoutAdapterInput | Prisma.EditCreateOrConnectWithoutAdapterInput[]
+  upsert?: Prisma.EditUpsertWithWhereUniqueWithoutAdapterInput | Prisma.EditUpsertWithWhereUniqueWithoutAdapterInput[]
+  createMany?: Prisma.EditCreateManyAdapterInputEnvelope
+  set?: Prisma.EditWhereUniqueInput | Prisma.EditWhereUniqueInput[]
+  disconnect?: Prisma.EditWhereUniqueInput | Prisma.EditWhereUniqueInput[]
+  delete?: Prisma.EditWhereUniqueInput | Prisma.EditWhereUniqueInput[]
+  connect?: Prisma.EditWhereUniqueInput | Prisma.EditWhereUniqueInput[]
+  update?: Prisma.EditUpdateWithWhereUniqueWithoutAdapterInput | Prisma.EditUpdateWithWhereUniqueWithoutAdapterInput[]
+  updateMany?: Prisma.EditUpdateManyWithWhereWithoutAdapterInput | Prisma.EditUpdateManyWithWhereWithoutAdapterInput[]
   deleteMany?: Prisma.EditScalarWhereInput | Prisma.EditScalarWhereInput[]
 }
 
@@ -1009,12 +1103,14 @@ export type EditCreateWithoutStreamInput = {
   column?: number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
+  width?: number
   expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
   batches?: Prisma.BatchEditCreateNestedManyWithoutEditInput
   merged?: Prisma.EditCreateNestedOneWithoutMergesInput
   merges?: Prisma.EditCreateNestedManyWithoutMergedInput
+  adapter?: Prisma.AdapterCreateNestedOneWithoutEditsInput
 }
 
 export type EditUncheckedCreateWithoutStreamInput = {
@@ -1039,6 +1135,8 @@ export type EditUncheckedCreateWithoutStreamInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
   mergedFrom?: string | null
+  adapterId?: string | null
+  width?: number
   expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
@@ -1098,9 +1196,99 @@ export type EditScalarWhereInput = {
   baseline?: Prisma.JsonNullableFilter<"Edit">
   answer?: Prisma.StringNullableFilter<"Edit"> | string | null
   mergedFrom?: Prisma.StringNullableFilter<"Edit"> | string | null
+  adapterId?: Prisma.StringNullableFilter<"Edit"> | string | null
+  width?: Prisma.IntFilter<"Edit"> | number
   expiresAt?: Prisma.DateTimeNullableFilter<"Edit"> | Date | string | null
   createdAt?: Prisma.DateTimeFilter<"Edit"> | Date | string
   updatedAt?: Prisma.DateTimeFilter<"Edit"> | Date | string
+}
+
+export type EditCreateWithoutAdapterInput = {
+  id: string
+  ordinal: number
+  subject?: string | null
+  prompt: string
+  target: string
+  paraphrases?: Prisma.EditCreateparaphrasesInput | string[]
+  neighbours?: Prisma.EditCreateneighboursInput | string[]
+  source?: string | null
+  tags?: Prisma.EditCreatetagsInput | string[]
+  importance?: number
+  keyHash: string
+  targetHash: string
+  status: string
+  reason?: string | null
+  liveStatus?: string
+  liveReason?: string | null
+  seq?: number | null
+  column?: number | null
+  baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  answer?: string | null
+  width?: number
+  expiresAt?: Date | string | null
+  createdAt?: Date | string
+  updatedAt?: Date | string
+  stream: Prisma.StreamCreateNestedOneWithoutEditsInput
+  batches?: Prisma.BatchEditCreateNestedManyWithoutEditInput
+  merged?: Prisma.EditCreateNestedOneWithoutMergesInput
+  merges?: Prisma.EditCreateNestedManyWithoutMergedInput
+}
+
+export type EditUncheckedCreateWithoutAdapterInput = {
+  id: string
+  streamId: string
+  ordinal: number
+  subject?: string | null
+  prompt: string
+  target: string
+  paraphrases?: Prisma.EditCreateparaphrasesInput | string[]
+  neighbours?: Prisma.EditCreateneighboursInput | string[]
+  source?: string | null
+  tags?: Prisma.EditCreatetagsInput | string[]
+  importance?: number
+  keyHash: string
+  targetHash: string
+  status: string
+  reason?: string | null
+  liveStatus?: string
+  liveReason?: string | null
+  seq?: number | null
+  column?: number | null
+  baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  answer?: string | null
+  mergedFrom?: string | null
+  width?: number
+  expiresAt?: Date | string | null
+  createdAt?: Date | string
+  updatedAt?: Date | string
+  batches?: Prisma.BatchEditUncheckedCreateNestedManyWithoutEditInput
+  merges?: Prisma.EditUncheckedCreateNestedManyWithoutMergedInput
+}
+
+export type EditCreateOrConnectWithoutAdapterInput = {
+  where: Prisma.EditWhereUniqueInput
+  create: Prisma.XOR<Prisma.EditCreateWithoutAdapterInput, Prisma.EditUncheckedCreateWithoutAdapterInput>
+}
+
+export type EditCreateManyAdapterInputEnvelope = {
+  data: Prisma.EditCreateManyAdapterInput | Prisma.EditCreateManyAdapterInput[]
+  skipDuplicates?: boolean
+}
+
+export type EditUpsertWithWhereUniqueWithoutAdapterInput = {
+  where: Prisma.EditWhereUniqueInput
+  update: Prisma.XOR<Prisma.EditUpdateWithoutAdapterInput, Prisma.EditUncheckedUpdateWithoutAdapterInput>
+  create: Prisma.XOR<Prisma.EditCreateWithoutAdapterInput, Prisma.EditUncheckedCreateWithoutAdapterInput>
+}
+
+export type EditUpdateWithWhereUniqueWithoutAdapterInput = {
+  where: Prisma.EditWhereUniqueInput
+  data: Prisma.XOR<Prisma.EditUpdateWithoutAdapterInput, Prisma.EditUncheckedUpdateWithoutAdapterInput>
+}
+
+export type EditUpdateManyWithWhereWithoutAdapterInput = {
+  where: Prisma.EditScalarWhereInput
+  data: Prisma.XOR<Prisma.EditUpdateManyMutationInput, Prisma.EditUncheckedUpdateManyWithoutAdapterInput>
 }
 
 export type EditCreateWithoutMergesInput = {
@@ -1124,12 +1312,14 @@ export type EditCreateWithoutMergesInput = {
   column?: number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
+  width?: number
   expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
   stream: Prisma.StreamCreateNestedOneWithoutEditsInput
   batches?: Prisma.BatchEditCreateNestedManyWithoutEditInput
   merged?: Prisma.EditCreateNestedOneWithoutMergesInput
+  adapter?: Prisma.AdapterCreateNestedOneWithoutEditsInput
 }
 
 export type EditUncheckedCreateWithoutMergesInput = {
@@ -1155,6 +1345,8 @@ export type EditUncheckedCreateWithoutMergesInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
   mergedFrom?: string | null
+  adapterId?: string | null
+  width?: number
   expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
@@ -1187,12 +1379,14 @@ export type EditCreateWithoutMergedInput = {
   column?: number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
+  width?: number
   expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
   stream: Prisma.StreamCreateNestedOneWithoutEditsInput
   batches?: Prisma.BatchEditCreateNestedManyWithoutEditInput
   merges?: Prisma.EditCreateNestedManyWithoutMergedInput
+  adapter?: Prisma.AdapterCreateNestedOneWithoutEditsInput
 }
 
 export type EditUncheckedCreateWithoutMergedInput = {
@@ -1217,6 +1411,8 @@ export type EditUncheckedCreateWithoutMergedInput = {
   column?: number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
+  adapterId?: string | null
+  width?: number
   expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
@@ -1266,12 +1462,14 @@ export type EditUpdateWithoutMergesInput = {
   column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  width?: Prisma.IntFieldUpdateOperationsInput | number
   expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   stream?: Prisma.StreamUpdateOneRequiredWithoutEditsNestedInput
   batches?: Prisma.BatchEditUpdateManyWithoutEditNestedInput
   merged?: Prisma.EditUpdateOneWithoutMergesNestedInput
+  adapter?: Prisma.AdapterUpdateOneWithoutEditsNestedInput
 }
 
 export type EditUncheckedUpdateWithoutMergesInput = {
@@ -1297,6 +1495,8 @@ export type EditUncheckedUpdateWithoutMergesInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   mergedFrom?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  adapterId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  width?: Prisma.IntFieldUpdateOperationsInput | number
   expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
@@ -1340,12 +1540,14 @@ export type EditCreateWithoutBatchesInput = {
   column?: number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
+  width?: number
   expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
   stream: Prisma.StreamCreateNestedOneWithoutEditsInput
   merged?: Prisma.EditCreateNestedOneWithoutMergesInput
   merges?: Prisma.EditCreateNestedManyWithoutMergedInput
+  adapter?: Prisma.AdapterCreateNestedOneWithoutEditsInput
 }
 
 export type EditUncheckedCreateWithoutBatchesInput = {
@@ -1371,6 +1573,8 @@ export type EditUncheckedCreateWithoutBatchesInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
   mergedFrom?: string | null
+  adapterId?: string | null
+  width?: number
   expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
@@ -1414,12 +1618,14 @@ export type EditUpdateWithoutBatchesInput = {
   column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  width?: Prisma.IntFieldUpdateOperationsInput | number
   expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   stream?: Prisma.StreamUpdateOneRequiredWithoutEditsNestedInput
   merged?: Prisma.EditUpdateOneWithoutMergesNestedInput
   merges?: Prisma.EditUpdateManyWithoutMergedNestedInput
+  adapter?: Prisma.AdapterUpdateOneWithoutEditsNestedInput
 }
 
 export type EditUncheckedUpdateWithoutBatchesInput = {
@@ -1445,6 +1651,8 @@ export type EditUncheckedUpdateWithoutBatchesInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   mergedFrom?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  adapterId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  width?: Prisma.IntFieldUpdateOperationsInput | number
   expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
@@ -1473,6 +1681,8 @@ export type EditCreateManyStreamInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
   mergedFrom?: string | null
+  adapterId?: string | null
+  width?: number
   expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
@@ -1499,12 +1709,14 @@ export type EditUpdateWithoutStreamInput = {
   column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  width?: Prisma.IntFieldUpdateOperationsInput | number
   expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   batches?: Prisma.BatchEditUpdateManyWithoutEditNestedInput
   merged?: Prisma.EditUpdateOneWithoutMergesNestedInput
   merges?: Prisma.EditUpdateManyWithoutMergedNestedInput
+  adapter?: Prisma.AdapterUpdateOneWithoutEditsNestedInput
 }
 
 export type EditUncheckedUpdateWithoutStreamInput = {
@@ -1529,6 +1741,8 @@ export type EditUncheckedUpdateWithoutStreamInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   mergedFrom?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  adapterId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  width?: Prisma.IntFieldUpdateOperationsInput | number
   expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
@@ -1558,6 +1772,128 @@ export type EditUncheckedUpdateManyWithoutStreamInput = {
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
   mergedFrom?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  adapterId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  width?: Prisma.IntFieldUpdateOperationsInput | number
+  expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+}
+
+export type EditCreateManyAdapterInput = {
+  id: string
+  streamId: string
+  ordinal: number
+  subject?: string | null
+  prompt: string
+  target: string
+  paraphrases?: Prisma.EditCreateparaphrasesInput | string[]
+  neighbours?: Prisma.EditCreateneighboursInput | string[]
+  source?: string | null
+  tags?: Prisma.EditCreatetagsInput | string[]
+  importance?: number
+  keyHash: string
+  targetHash: string
+  status: string
+  reason?: string | null
+  liveStatus?: string
+  liveReason?: string | null
+  seq?: number | null
+  column?: number | null
+  baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  answer?: string | null
+  mergedFrom?: string | null
+  width?: number
+  expiresAt?: Date | string | null
+  createdAt?: Date | string
+  updatedAt?: Date | string
+}
+
+export type EditUpdateWithoutAdapterInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  ordinal?: Prisma.IntFieldUpdateOperationsInput | number
+  subject?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  prompt?: Prisma.StringFieldUpdateOperationsInput | string
+  target?: Prisma.StringFieldUpdateOperationsInput | string
+  paraphrases?: Prisma.EditUpdateparaphrasesInput | string[]
+  neighbours?: Prisma.EditUpdateneighboursInput | string[]
+  source?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  tags?: Prisma.EditUpdatetagsInput | string[]
+  importance?: Prisma.FloatFieldUpdateOperationsInput | number
+  keyHash?: Prisma.StringFieldUpdateOperationsInput | string
+  targetHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  reason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  liveStatus?: Prisma.StringFieldUpdateOperationsInput | string
+  liveReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  seq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  width?: Prisma.IntFieldUpdateOperationsInput | number
+  expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  stream?: Prisma.StreamUpdateOneRequiredWithoutEditsNestedInput
+  batches?: Prisma.BatchEditUpdateManyWithoutEditNestedInput
+  merged?: Prisma.EditUpdateOneWithoutMergesNestedInput
+  merges?: Prisma.EditUpdateManyWithoutMergedNestedInput
+}
+
+export type EditUncheckedUpdateWithoutAdapterInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  streamId?: Prisma.StringFieldUpdateOperationsInput | string
+  ordinal?: Prisma.IntFieldUpdateOperationsInput | number
+  subject?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  prompt?: Prisma.StringFieldUpdateOperationsInput | string
+  target?: Prisma.StringFieldUpdateOperationsInput | string
+  paraphrases?: Prisma.EditUpdateparaphrasesInput | string[]
+  neighbours?: Prisma.EditUpdateneighboursInput | string[]
+  source?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  tags?: Prisma.EditUpdatetagsInput | string[]
+  importance?: Prisma.FloatFieldUpdateOperationsInput | number
+  keyHash?: Prisma.StringFieldUpdateOperationsInput | string
+  targetHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  reason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  liveStatus?: Prisma.StringFieldUpdateOperationsInput | string
+  liveReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  seq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  mergedFrom?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  width?: Prisma.IntFieldUpdateOperationsInput | number
+  expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
+  createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  batches?: Prisma.BatchEditUncheckedUpdateManyWithoutEditNestedInput
+  merges?: Prisma.EditUncheckedUpdateManyWithoutMergedNestedInput
+}
+
+export type EditUncheckedUpdateManyWithoutAdapterInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  streamId?: Prisma.StringFieldUpdateOperationsInput | string
+  ordinal?: Prisma.IntFieldUpdateOperationsInput | number
+  subject?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  prompt?: Prisma.StringFieldUpdateOperationsInput | string
+  target?: Prisma.StringFieldUpdateOperationsInput | string
+  paraphrases?: Prisma.EditUpdateparaphrasesInput | string[]
+  neighbours?: Prisma.EditUpdateneighboursInput | string[]
+  source?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  tags?: Prisma.EditUpdatetagsInput | string[]
+  importance?: Prisma.FloatFieldUpdateOperationsInput | number
+  keyHash?: Prisma.StringFieldUpdateOperationsInput | string
+  targetHash?: Prisma.StringFieldUpdateOperationsInput | string
+  status?: Prisma.StringFieldUpdateOperationsInput | string
+  reason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  liveStatus?: Prisma.StringFieldUpdateOperationsInput | string
+  liveReason?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  seq?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
+  baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
+  answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  mergedFrom?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  width?: Prisma.IntFieldUpdateOperationsInput | number
   expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
@@ -1585,6 +1921,8 @@ export type EditCreateManyMergedInput = {
   column?: number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: string | null
+  adapterId?: string | null
+  width?: number
   expiresAt?: Date | string | null
   createdAt?: Date | string
   updatedAt?: Date | string
@@ -1611,12 +1949,14 @@ export type EditUpdateWithoutMergedInput = {
   column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  width?: Prisma.IntFieldUpdateOperationsInput | number
   expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   stream?: Prisma.StreamUpdateOneRequiredWithoutEditsNestedInput
   batches?: Prisma.BatchEditUpdateManyWithoutEditNestedInput
   merges?: Prisma.EditUpdateManyWithoutMergedNestedInput
+  adapter?: Prisma.AdapterUpdateOneWithoutEditsNestedInput
 }
 
 export type EditUncheckedUpdateWithoutMergedInput = {
@@ -1641,6 +1981,8 @@ export type EditUncheckedUpdateWithoutMergedInput = {
   column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  adapterId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  width?: Prisma.IntFieldUpdateOperationsInput | number
   expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
@@ -1670,6 +2012,8 @@ export type EditUncheckedUpdateManyWithoutMergedInput = {
   column?: Prisma.NullableIntFieldUpdateOperationsInput | number | null
   baseline?: Prisma.NullableJsonNullValueInput | runtime.InputJsonValue
   answer?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  adapterId?: Prisma.NullableStringFieldUpdateOperationsInput | string | null
+  width?: Prisma.IntFieldUpdateOperationsInput | number
   expiresAt?: Prisma.NullableDateTimeFieldUpdateOperationsInput | Date | string | null
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   updatedAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
@@ -1738,6 +2082,8 @@ export type EditSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = r
   baseline?: boolean
   answer?: boolean
   mergedFrom?: boolean
+  adapterId?: boolean
+  width?: boolean
   expiresAt?: boolean
   createdAt?: boolean
   updatedAt?: boolean
@@ -1745,6 +2091,7 @@ export type EditSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = r
   batches?: boolean | Prisma.Edit$batchesArgs<ExtArgs>
   merged?: boolean | Prisma.Edit$mergedArgs<ExtArgs>
   merges?: boolean | Prisma.Edit$mergesArgs<ExtArgs>
+  adapter?: boolean | Prisma.Edit$adapterArgs<ExtArgs>
   _count?: boolean | Prisma.EditCountOutputTypeDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["edit"]>
 
@@ -1771,11 +2118,14 @@ export type EditSelectCreateManyAndReturn<ExtArgs extends runtime.Types.Extensio
   baseline?: boolean
   answer?: boolean
   mergedFrom?: boolean
+  adapterId?: boolean
+  width?: boolean
   expiresAt?: boolean
   createdAt?: boolean
   updatedAt?: boolean
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
   merged?: boolean | Prisma.Edit$mergedArgs<ExtArgs>
+  adapter?: boolean | Prisma.Edit$adapterArgs<ExtArgs>
 }, ExtArgs["result"]["edit"]>
 
 export type EditSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetSelect<{
@@ -1801,11 +2151,14 @@ export type EditSelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Extensio
   baseline?: boolean
   answer?: boolean
   mergedFrom?: boolean
+  adapterId?: boolean
+  width?: boolean
   expiresAt?: boolean
   createdAt?: boolean
   updatedAt?: boolean
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
   merged?: boolean | Prisma.Edit$mergedArgs<ExtArgs>
+  adapter?: boolean | Prisma.Edit$adapterArgs<ExtArgs>
 }, ExtArgs["result"]["edit"]>
 
 export type EditSelectScalar = {
@@ -1831,26 +2184,31 @@ export type EditSelectScalar = {
   baseline?: boolean
   answer?: boolean
   mergedFrom?: boolean
+  adapterId?: boolean
+  width?: boolean
   expiresAt?: boolean
   createdAt?: boolean
   updatedAt?: boolean
 }
 
-export type EditOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"id" | "streamId" | "ordinal" | "subject" | "prompt" | "target" | "paraphrases" | "neighbours" | "source" | "tags" | "importance" | "keyHash" | "targetHash" | "status" | "reason" | "liveStatus" | "liveReason" | "seq" | "column" | "baseline" | "answer" | "mergedFrom" | "expiresAt" | "createdAt" | "updatedAt", ExtArgs["result"]["edit"]>
+export type EditOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"id" | "streamId" | "ordinal" | "subject" | "prompt" | "target" | "paraphrases" | "neighbours" | "source" | "tags" | "importance" | "keyHash" | "targetHash" | "status" | "reason" | "liveStatus" | "liveReason" | "seq" | "column" | "baseline" | "answer" | "mergedFrom" | "adapterId" | "width" | "expiresAt" | "createdAt" | "updatedAt", ExtArgs["result"]["edit"]>
 export type EditInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
   batches?: boolean | Prisma.Edit$batchesArgs<ExtArgs>
   merged?: boolean | Prisma.Edit$mergedArgs<ExtArgs>
   merges?: boolean | Prisma.Edit$mergesArgs<ExtArgs>
+  adapter?: boolean | Prisma.Edit$adapterArgs<ExtArgs>
   _count?: boolean | Prisma.EditCountOutputTypeDefaultArgs<ExtArgs>
 }
 export type EditIncludeCreateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
   merged?: boolean | Prisma.Edit$mergedArgs<ExtArgs>
+  adapter?: boolean | Prisma.Edit$adapterArgs<ExtArgs>
 }
 export type EditIncludeUpdateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   stream?: boolean | Prisma.StreamDefaultArgs<ExtArgs>
   merged?: boolean | Prisma.Edit$mergedArgs<ExtArgs>
+  adapter?: boolean | Prisma.Edit$adapterArgs<ExtArgs>
 }
 
 export type $EditPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
@@ -1860,6 +2218,7 @@ export type $EditPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs =
     batches: Prisma.$BatchEditPayload<ExtArgs>[]
     merged: Prisma.$EditPayload<ExtArgs> | null
     merges: Prisma.$EditPayload<ExtArgs>[]
+    adapter: Prisma.$AdapterPayload<ExtArgs> | null
   }
   scalars: runtime.Types.Extensions.GetPayloadResult<{
     id: string
@@ -1884,6 +2243,8 @@ export type $EditPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs =
     baseline: runtime.JsonValue | null
     answer: string | null
     mergedFrom: string | null
+    adapterId: string | null
+    width: number
     expiresAt: Date | null
     createdAt: Date
     updatedAt: Date
@@ -2285,6 +2646,7 @@ export interface Prisma__EditClient<T, Null = never, ExtArgs extends runtime.Typ
   batches<T extends Prisma.Edit$batchesArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Edit$batchesArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$BatchEditPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   merged<T extends Prisma.Edit$mergedArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Edit$mergedArgs<ExtArgs>>): Prisma.Prisma__EditClient<runtime.Types.Result.GetResult<Prisma.$EditPayload<ExtArgs>, T, "findUniqueOrThrow", GlobalOmitOptions> | null, null, ExtArgs, GlobalOmitOptions>
   merges<T extends Prisma.Edit$mergesArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Edit$mergesArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$EditPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
+  adapter<T extends Prisma.Edit$adapterArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Edit$adapterArgs<ExtArgs>>): Prisma.Prisma__AdapterClient<runtime.Types.Result.GetResult<Prisma.$AdapterPayload<ExtArgs>, T, "findUniqueOrThrow", GlobalOmitOptions> | null, null, ExtArgs, GlobalOmitOptions>
   /**
    * Attaches callbacks for the resolution and/or rejection of the Promise.
    * @param onfulfilled The callback to execute when the Promise is resolved.
@@ -2336,6 +2698,8 @@ export interface EditFieldRefs {
   readonly baseline: Prisma.FieldRef<"Edit", 'Json'>
   readonly answer: Prisma.FieldRef<"Edit", 'String'>
   readonly mergedFrom: Prisma.FieldRef<"Edit", 'String'>
+  readonly adapterId: Prisma.FieldRef<"Edit", 'String'>
+  readonly width: Prisma.FieldRef<"Edit", 'Int'>
   readonly expiresAt: Prisma.FieldRef<"Edit", 'DateTime'>
   readonly createdAt: Prisma.FieldRef<"Edit", 'DateTime'>
   readonly updatedAt: Prisma.FieldRef<"Edit", 'DateTime'>
@@ -2804,6 +3168,25 @@ export type Edit$mergesArgs<ExtArgs extends runtime.Types.Extensions.InternalArg
   take?: number
   skip?: number
   distinct?: Prisma.EditScalarFieldEnum | Prisma.EditScalarFieldEnum[]
+}
+
+/**
+ * Edit.adapter
+ */
+export type Edit$adapterArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the Adapter
+   */
+  select?: Prisma.AdapterSelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the Adapter
+   */
+  omit?: Prisma.AdapterOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.AdapterInclude<ExtArgs> | null
+  where?: Prisma.AdapterWhereInput
 }
 
 /**

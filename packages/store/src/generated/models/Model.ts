@@ -243,6 +243,7 @@ export type ModelWhereInput = {
   streams?: Prisma.StreamListRelationFilter
   covariances?: Prisma.CovarianceListRelationFilter
   partials?: Prisma.CovariancePartialListRelationFilter
+  adapters?: Prisma.AdapterListRelationFilter
 }
 
 export type ModelOrderByWithRelationInput = {
@@ -256,6 +257,7 @@ export type ModelOrderByWithRelationInput = {
   streams?: Prisma.StreamOrderByRelationAggregateInput
   covariances?: Prisma.CovarianceOrderByRelationAggregateInput
   partials?: Prisma.CovariancePartialOrderByRelationAggregateInput
+  adapters?: Prisma.AdapterOrderByRelationAggregateInput
 }
 
 export type ModelWhereUniqueInput = Prisma.AtLeast<{
@@ -272,6 +274,7 @@ export type ModelWhereUniqueInput = Prisma.AtLeast<{
   streams?: Prisma.StreamListRelationFilter
   covariances?: Prisma.CovarianceListRelationFilter
   partials?: Prisma.CovariancePartialListRelationFilter
+  adapters?: Prisma.AdapterListRelationFilter
 }, "id">
 
 export type ModelOrderByWithAggregationInput = {
@@ -313,6 +316,7 @@ export type ModelCreateInput = {
   streams?: Prisma.StreamCreateNestedManyWithoutModelInput
   covariances?: Prisma.CovarianceCreateNestedManyWithoutModelInput
   partials?: Prisma.CovariancePartialCreateNestedManyWithoutModelInput
+  adapters?: Prisma.AdapterCreateNestedManyWithoutModelInput
 }
 
 export type ModelUncheckedCreateInput = {
@@ -326,6 +330,7 @@ export type ModelUncheckedCreateInput = {
   streams?: Prisma.StreamUncheckedCreateNestedManyWithoutModelInput
   covariances?: Prisma.CovarianceUncheckedCreateNestedManyWithoutModelInput
   partials?: Prisma.CovariancePartialUncheckedCreateNestedManyWithoutModelInput
+  adapters?: Prisma.AdapterUncheckedCreateNestedManyWithoutModelInput
 }
 
 export type ModelUpdateInput = {
@@ -339,6 +344,7 @@ export type ModelUpdateInput = {
   streams?: Prisma.StreamUpdateManyWithoutModelNestedInput
   covariances?: Prisma.CovarianceUpdateManyWithoutModelNestedInput
   partials?: Prisma.CovariancePartialUpdateManyWithoutModelNestedInput
+  adapters?: Prisma.AdapterUpdateManyWithoutModelNestedInput
 }
 
 export type ModelUncheckedUpdateInput = {
@@ -352,6 +358,7 @@ export type ModelUncheckedUpdateInput = {
   streams?: Prisma.StreamUncheckedUpdateManyWithoutModelNestedInput
   covariances?: Prisma.CovarianceUncheckedUpdateManyWithoutModelNestedInput
   partials?: Prisma.CovariancePartialUncheckedUpdateManyWithoutModelNestedInput
+  adapters?: Prisma.AdapterUncheckedUpdateManyWithoutModelNestedInput
 }
 
 export type ModelCreateManyInput = {
@@ -461,6 +468,20 @@ export type ModelUpdateOneRequiredWithoutStreamsNestedInput = {
   update?: Prisma.XOR<Prisma.XOR<Prisma.ModelUpdateToOneWithWhereWithoutStreamsInput, Prisma.ModelUpdateWithoutStreamsInput>, Prisma.ModelUncheckedUpdateWithoutStreamsInput>
 }
 
+export type ModelCreateNestedOneWithoutAdaptersInput = {
+  create?: Prisma.XOR<Prisma.ModelCreateWithoutAdaptersInput, Prisma.ModelUncheckedCreateWithoutAdaptersInput>
+  connectOrCreate?: Prisma.ModelCreateOrConnectWithoutAdaptersInput
+  connect?: Prisma.ModelWhereUniqueInput
+}
+
+export type ModelUpdateOneRequiredWithoutAdaptersNestedInput = {
+  create?: Prisma.XOR<Prisma.ModelCreateWithoutAdaptersInput, Prisma.ModelUncheckedCreateWithoutAdaptersInput>
+  connectOrCreate?: Prisma.ModelCreateOrConnectWithoutAdaptersInput
+  upsert?: Prisma.ModelUpsertWithoutAdaptersInput
+  connect?: Prisma.ModelWhereUniqueInput
+  update?: Prisma.XOR<Prisma.XOR<Prisma.ModelUpdateToOneWithWhereWithoutAdaptersInput, Prisma.ModelUpdateWithoutAdaptersInput>, Prisma.ModelUncheckedUpdateWithoutAdaptersInput>
+}
+
 export type ModelCreateNestedOneWithoutCovariancesInput = {
   create?: Prisma.XOR<Prisma.ModelCreateWithoutCovariancesInput, Prisma.ModelUncheckedCreateWithoutCovariancesInput>
   connectOrCreate?: Prisma.ModelCreateOrConnectWithoutCovariancesInput
@@ -499,6 +520,7 @@ export type ModelCreateWithoutStreamsInput = {
   registeredAt?: Date | string
   covariances?: Prisma.CovarianceCreateNestedManyWithoutModelInput
   partials?: Prisma.CovariancePartialCreateNestedManyWithoutModelInput
+  adapters?: Prisma.AdapterCreateNestedManyWithoutModelInput
 }
 
 export type ModelUncheckedCreateWithoutStreamsInput = {
@@ -511,6 +533,7 @@ export type ModelUncheckedCreateWithoutStreamsInput = {
   registeredAt?: Date | string
   covariances?: Prisma.CovarianceUncheckedCreateNestedManyWithoutModelInput
   partials?: Prisma.CovariancePartialUncheckedCreateNestedManyWithoutModelInput
+  adapters?: Prisma.AdapterUncheckedCreateNestedManyWithoutModelInput
 }
 
 export type ModelCreateOrConnectWithoutStreamsInput = {
@@ -539,6 +562,7 @@ export type ModelUpdateWithoutStreamsInput = {
   registeredAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   covariances?: Prisma.CovarianceUpdateManyWithoutModelNestedInput
   partials?: Prisma.CovariancePartialUpdateManyWithoutModelNestedInput
+  adapters?: Prisma.AdapterUpdateManyWithoutModelNestedInput
 }
 
 export type ModelUncheckedUpdateWithoutStreamsInput = {
@@ -549,6 +573,75 @@ export type ModelUncheckedUpdateWithoutStreamsInput = {
   hiddenSize?: Prisma.IntFieldUpdateOperationsInput | number
   intermediateSize?: Prisma.IntFieldUpdateOperationsInput | number
   registeredAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  covariances?: Prisma.CovarianceUncheckedUpdateManyWithoutModelNestedInput
+  partials?: Prisma.CovariancePartialUncheckedUpdateManyWithoutModelNestedInput
+  adapters?: Prisma.AdapterUncheckedUpdateManyWithoutModelNestedInput
+}
+
+export type ModelCreateWithoutAdaptersInput = {
+  id: string
+  name: string
+  architecture: string
+  layers: number
+  hiddenSize: number
+  intermediateSize: number
+  registeredAt?: Date | string
+  streams?: Prisma.StreamCreateNestedManyWithoutModelInput
+  covariances?: Prisma.CovarianceCreateNestedManyWithoutModelInput
+  partials?: Prisma.CovariancePartialCreateNestedManyWithoutModelInput
+}
+
+export type ModelUncheckedCreateWithoutAdaptersInput = {
+  id: string
+  name: string
+  architecture: string
+  layers: number
+  hiddenSize: number
+  intermediateSize: number
+  registeredAt?: Date | string
+  streams?: Prisma.StreamUncheckedCreateNestedManyWithoutModelInput
+  covariances?: Prisma.CovarianceUncheckedCreateNestedManyWithoutModelInput
+  partials?: Prisma.CovariancePartialUncheckedCreateNestedManyWithoutModelInput
+}
+
+export type ModelCreateOrConnectWithoutAdaptersInput = {
+  where: Prisma.ModelWhereUniqueInput
+  create: Prisma.XOR<Prisma.ModelCreateWithoutAdaptersInput, Prisma.ModelUncheckedCreateWithoutAdaptersInput>
+}
+
+export type ModelUpsertWithoutAdaptersInput = {
+  update: Prisma.XOR<Prisma.ModelUpdateWithoutAdaptersInput, Prisma.ModelUncheckedUpdateWithoutAdaptersInput>
+  create: Prisma.XOR<Prisma.ModelCreateWithoutAdaptersInput, Prisma.ModelUncheckedCreateWithoutAdaptersInput>
+  where?: Prisma.ModelWhereInput
+}
+
+export type ModelUpdateToOneWithWhereWithoutAdaptersInput = {
+  where?: Prisma.ModelWhereInput
+  data: Prisma.XOR<Prisma.ModelUpdateWithoutAdaptersInput, Prisma.ModelUncheckedUpdateWithoutAdaptersInput>
+}
+
+export type ModelUpdateWithoutAdaptersInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  architecture?: Prisma.StringFieldUpdateOperationsInput | string
+  layers?: Prisma.IntFieldUpdateOperationsInput | number
+  hiddenSize?: Prisma.IntFieldUpdateOperationsInput | number
+  intermediateSize?: Prisma.IntFieldUpdateOperationsInput | number
+  registeredAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  streams?: Prisma.StreamUpdateManyWithoutModelNestedInput
+  covariances?: Prisma.CovarianceUpdateManyWithoutModelNestedInput
+  partials?: Prisma.CovariancePartialUpdateManyWithoutModelNestedInput
+}
+
+export type ModelUncheckedUpdateWithoutAdaptersInput = {
+  id?: Prisma.StringFieldUpdateOperationsInput | string
+  name?: Prisma.StringFieldUpdateOperationsInput | string
+  architecture?: Prisma.StringFieldUpdateOperationsInput | string
+  layers?: Prisma.IntFieldUpdateOperationsInput | number
+  hiddenSize?: Prisma.IntFieldUpdateOperationsInput | number
+  intermediateSize?: Prisma.IntFieldUpdateOperationsInput | number
+  registeredAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
+  streams?: Prisma.StreamUncheckedUpdateManyWithoutModelNestedInput
   covariances?: Prisma.CovarianceUncheckedUpdateManyWithoutModelNestedInput
   partials?: Prisma.CovariancePartialUncheckedUpdateManyWithoutModelNestedInput
 }
@@ -563,6 +656,7 @@ export type ModelCreateWithoutCovariancesInput = {
   registeredAt?: Date | string
   streams?: Prisma.StreamCreateNestedManyWithoutModelInput
   partials?: Prisma.CovariancePartialCreateNestedManyWithoutModelInput
+  adapters?: Prisma.AdapterCreateNestedManyWithoutModelInput
 }
 
 export type ModelUncheckedCreateWithoutCovariancesInput = {
@@ -575,6 +669,7 @@ export type ModelUncheckedCreateWithoutCovariancesInput = {
   registeredAt?: Date | string
   streams?: Prisma.StreamUncheckedCreateNestedManyWithoutModelInput
   partials?: Prisma.CovariancePartialUncheckedCreateNestedManyWithoutModelInput
+  adapters?: Prisma.AdapterUncheckedCreateNestedManyWithoutModelInput
 }
 
 export type ModelCreateOrConnectWithoutCovariancesInput = {
@@ -603,6 +698,7 @@ export type ModelUpdateWithoutCovariancesInput = {
   registeredAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   streams?: Prisma.StreamUpdateManyWithoutModelNestedInput
   partials?: Prisma.CovariancePartialUpdateManyWithoutModelNestedInput
+  adapters?: Prisma.AdapterUpdateManyWithoutModelNestedInput
 }
 
 export type ModelUncheckedUpdateWithoutCovariancesInput = {
@@ -615,6 +711,7 @@ export type ModelUncheckedUpdateWithoutCovariancesInput = {
   registeredAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   streams?: Prisma.StreamUncheckedUpdateManyWithoutModelNestedInput
   partials?: Prisma.CovariancePartialUncheckedUpdateManyWithoutModelNestedInput
+  adapters?: Prisma.AdapterUncheckedUpdateManyWithoutModelNestedInput
 }
 
 export type ModelCreateWithoutPartialsInput = {
@@ -627,6 +724,7 @@ export type ModelCreateWithoutPartialsInput = {
   registeredAt?: Date | string
   streams?: Prisma.StreamCreateNestedManyWithoutModelInput
   covariances?: Prisma.CovarianceCreateNestedManyWithoutModelInput
+  adapters?: Prisma.AdapterCreateNestedManyWithoutModelInput
 }
 
 export type ModelUncheckedCreateWithoutPartialsInput = {
@@ -639,6 +737,7 @@ export type ModelUncheckedCreateWithoutPartialsInput = {
   registeredAt?: Date | string
   streams?: Prisma.StreamUncheckedCreateNestedManyWithoutModelInput
   covariances?: Prisma.CovarianceUncheckedCreateNestedManyWithoutModelInput
+  adapters?: Prisma.AdapterUncheckedCreateNestedManyWithoutModelInput
 }
 
 export type ModelCreateOrConnectWithoutPartialsInput = {
@@ -667,6 +766,7 @@ export type ModelUpdateWithoutPartialsInput = {
   registeredAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   streams?: Prisma.StreamUpdateManyWithoutModelNestedInput
   covariances?: Prisma.CovarianceUpdateManyWithoutModelNestedInput
+  adapters?: Prisma.AdapterUpdateManyWithoutModelNestedInput
 }
 
 export type ModelUncheckedUpdateWithoutPartialsInput = {
@@ -679,6 +779,7 @@ export type ModelUncheckedUpdateWithoutPartialsInput = {
   registeredAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
   streams?: Prisma.StreamUncheckedUpdateManyWithoutModelNestedInput
   covariances?: Prisma.CovarianceUncheckedUpdateManyWithoutModelNestedInput
+  adapters?: Prisma.AdapterUncheckedUpdateManyWithoutModelNestedInput
 }
 
 
@@ -690,12 +791,14 @@ export type ModelCountOutputType = {
   streams: number
   covariances: number
   partials: number
+  adapters: number
 }
 
 export type ModelCountOutputTypeSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   streams?: boolean | ModelCountOutputTypeCountStreamsArgs
   covariances?: boolean | ModelCountOutputTypeCountCovariancesArgs
   partials?: boolean | ModelCountOutputTypeCountPartialsArgs
+  adapters?: boolean | ModelCountOutputTypeCountAdaptersArgs
 }
 
 /**
@@ -729,6 +832,13 @@ export type ModelCountOutputTypeCountPartialsArgs<ExtArgs extends runtime.Types.
   where?: Prisma.CovariancePartialWhereInput
 }
 
+/**
+ * ModelCountOutputType without action
+ */
+export type ModelCountOutputTypeCountAdaptersArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  where?: Prisma.AdapterWhereInput
+}
+
 
 export type ModelSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetSelect<{
   id?: boolean
@@ -741,6 +851,7 @@ export type ModelSelect<ExtArgs extends runtime.Types.Extensions.InternalArgs = 
   streams?: boolean | Prisma.Model$streamsArgs<ExtArgs>
   covariances?: boolean | Prisma.Model$covariancesArgs<ExtArgs>
   partials?: boolean | Prisma.Model$partialsArgs<ExtArgs>
+  adapters?: boolean | Prisma.Model$adaptersArgs<ExtArgs>
   _count?: boolean | Prisma.ModelCountOutputTypeDefaultArgs<ExtArgs>
 }, ExtArgs["result"]["model"]>
 
@@ -779,6 +890,7 @@ export type ModelInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs =
   streams?: boolean | Prisma.Model$streamsArgs<ExtArgs>
   covariances?: boolean | Prisma.Model$covariancesArgs<ExtArgs>
   partials?: boolean | Prisma.Model$partialsArgs<ExtArgs>
+  adapters?: boolean | Prisma.Model$adaptersArgs<ExtArgs>
   _count?: boolean | Prisma.ModelCountOutputTypeDefaultArgs<ExtArgs>
 }
 export type ModelIncludeCreateManyAndReturn<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {}
@@ -790,6 +902,7 @@ export type $ModelPayload<ExtArgs extends runtime.Types.Extensions.InternalArgs 
     streams: Prisma.$StreamPayload<ExtArgs>[]
     covariances: Prisma.$CovariancePayload<ExtArgs>[]
     partials: Prisma.$CovariancePartialPayload<ExtArgs>[]
+    adapters: Prisma.$AdapterPayload<ExtArgs>[]
   }
   scalars: runtime.Types.Extensions.GetPayloadResult<{
     id: string
@@ -1196,6 +1309,7 @@ export interface Prisma__ModelClient<T, Null = never, ExtArgs extends runtime.Ty
   streams<T extends Prisma.Model$streamsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Model$streamsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$StreamPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   covariances<T extends Prisma.Model$covariancesArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Model$covariancesArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$CovariancePayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   partials<T extends Prisma.Model$partialsArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Model$partialsArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$CovariancePartialPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
+  adapters<T extends Prisma.Model$adaptersArgs<ExtArgs> = {}>(args?: Prisma.Subset<T, Prisma.Model$adaptersArgs<ExtArgs>>): Prisma.PrismaPromise<runtime.Types.Result.GetResult<Prisma.$AdapterPayload<ExtArgs>, T, "findMany", GlobalOmitOptions> | Null>
   /**
    * Attaches callbacks for the resolution and/or rejection of the Promise.
    * @param onfulfilled The callback to execute when the Promise is resolved.
@@ -1694,6 +1808,30 @@ export type Model$partialsArgs<ExtArgs extends runtime.Types.Extensions.Internal
   take?: number
   skip?: number
   distinct?: Prisma.CovariancePartialScalarFieldEnum | Prisma.CovariancePartialScalarFieldEnum[]
+}
+
+/**
+ * Model.adapters
+ */
+export type Model$adaptersArgs<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
+  /**
+   * Select specific fields to fetch from the Adapter
+   */
+  select?: Prisma.AdapterSelect<ExtArgs> | null
+  /**
+   * Omit specific fields from the Adapter
+   */
+  omit?: Prisma.AdapterOmit<ExtArgs> | null
+  /**
+   * Choose, which related nodes to fetch as well
+   */
+  include?: Prisma.AdapterInclude<ExtArgs> | null
+  where?: Prisma.AdapterWhereInput
+  orderBy?: Prisma.AdapterOrderByWithRelationInput | Prisma.AdapterOrderByWithRelationInput[]
+  cursor?: Prisma.AdapterWhereUniqueInput
+  take?: number
+  skip?: number
+  distinct?: Prisma.AdapterScalarFieldEnum | Prisma.AdapterScalarFieldEnum[]
 }
 
 /**

@@ -702,10 +702,6 @@ export type RevocationCreateretargetIdsInput = {
   set: string[]
 }
 
-export type BoolFieldUpdateOperationsInput = {
-  set?: boolean
-}
-
 export type RevocationUpdateeditIdsInput = {
   set?: string[]
   push?: string | string[]

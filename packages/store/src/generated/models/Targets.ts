@@ -447,10 +447,6 @@ export type TargetsUncheckedUpdateOneWithoutBatchNestedInput = {
   update?: Prisma.XOR<Prisma.XOR<Prisma.TargetsUpdateToOneWithWhereWithoutBatchInput, Prisma.TargetsUpdateWithoutBatchInput>, Prisma.TargetsUncheckedUpdateWithoutBatchInput>
 }
 
-export type BytesFieldUpdateOperationsInput = {
-  set?: runtime.Bytes
-}
-
 export type TargetsCreateWithoutBatchInput = {
   rows: number
   columns: number
