@@ -2,6 +2,7 @@ import { createClient } from '@errata/client';
 import { defaultDataDir } from '@errata/devstack';
 import { Command } from 'commander';
 import { apiAddress } from './api-address.js';
+import { addAdapters } from './commands/adapters.js';
 import { addAdopt } from './commands/adopt.js';
 import { addAsk } from './commands/ask.js';
 import { addBench } from './commands/bench.js';
@@ -58,6 +59,7 @@ export function createProgram(io: ProgramIo): Command {
   addRevocations(program, contextOf);
   addStreams(program, contextOf);
   addCorpora(program, contextOf);
+  addAdapters(program, contextOf);
   addHistory(program, contextOf);
   addBranches(program, contextOf);
   addGuards(program, contextOf);

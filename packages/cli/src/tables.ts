@@ -1,4 +1,4 @@
-import type { Checkpoint, Corpus, Edit, Stream } from '@errata/contracts';
+import type { Adapter, Checkpoint, Corpus, Edit, Stream } from '@errata/contracts';
 import Table from 'cli-table3';
 
 /** Longest cell in characters; the rest is cut off with an ellipsis. */
@@ -58,6 +58,18 @@ export function corporaLines(corpora: readonly Corpus[]): string {
   if (corpora.length === 0) return 'No corpora. Upload a text with: errata corpora add FILE';
   return corpora
     .map(({ name, id, bytes, streams }) => `${id}  ${name}, ${bytes} bytes, named by ${streams} streams`)
+    .join('\n');
+}
+
+/** A line each. */
+export function adapterLines(adapters: readonly Adapter[]): string {
+  if (adapters.length === 0) return 'No adapters. Upload one with: errata adapters add FOLDER';
+  return adapters
+    .map(({ name, id, rank, layers, origin, streams }) => {
+      const from = origin === null ? '' : `, of ${origin.name} at ${origin.seq}`;
+      const changed = layers.map(({ layer }) => layer).join(', ');
+      return `${id}  ${name}, rank ${rank}, layers ${changed}${from}, ${streams} streams begin with it`;
+    })
     .join('\n');
 }
 

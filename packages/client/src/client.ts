@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import {
+  adapterSchema,
   chatCompletionChunkSchema,
   chatCompletionSchema,
   checkpointSchema,
   collectGarbageResponseSchema,
   completionSchema,
   corpusSchema,
+  deleteAdapterResponseSchema,
   deleteCorpusResponseSchema,
   diffSchema,
   driftResponseSchema,
@@ -14,6 +16,7 @@ import {
   evaluationSchema,
   exportSchema,
   headChangeSchema,
+  listAdaptersResponseSchema,
   listAliasesResponseSchema,
   listBatchesResponseSchema,
   listBranchesResponseSchema,
@@ -145,6 +148,30 @@ export function createClient(options: ClientOptions): ErrataClient {
       get(at(stream, `/revocations/${encodeURIComponent(id)}`), revocationSchema, call),
     cancelRevocation: (stream, id, call) =>
       postRepeatable(at(stream, `/revocations/${encodeURIComponent(id)}/cancel`), undefined, revocationSchema, call),
+
+    addAdapter: ({ model, name, config, weights, manifest }, call = {}) => {
+      const data = new FormData();
+      for (const [field, bytes] of Object.entries({ config, weights, manifest }))
+        if (bytes !== undefined) data.set(field, new Blob([bytes]), field);
+      return transport.json(
+        {
+          method: 'POST',
+          path: '/v1/adapters',
+          query: { model, name },
+          body: { data },
+          repeatable: true,
+          signal: call.signal,
+        },
+        adapterSchema,
+      );
+    },
+    listAdapters: async (call) => (await get('/v1/adapters', listAdaptersResponseSchema, call)).adapters,
+    getAdapter: (id, call) => get(`/v1/adapters/${encodeURIComponent(id)}`, adapterSchema, call),
+    deleteAdapter: async (id, call = {}) => {
+      const path = `/v1/adapters/${encodeURIComponent(id)}`;
+      const request = { method: 'DELETE' as const, path, repeatable: false, signal: call.signal };
+      await transport.json(request, deleteAdapterResponseSchema);
+    },
 
     addCorpus: (name, data, call = {}) =>
       transport.json(

@@ -3,6 +3,7 @@ export { type ClientOptions, createClient } from './client.js';
 export { toNdjson } from './ndjson.js';
 export type { CallOptions } from './transport.js';
 export type {
+  AdapterUpload,
   ChatRequest,
   CompletionRequest,
   DriftResponse,

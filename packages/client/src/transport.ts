@@ -23,7 +23,10 @@ export interface ApiRequest extends CallOptions {
   readonly path: string;
   readonly query?: Readonly<Record<string, string | number | undefined>>;
   readonly json?: unknown;
-  readonly body?: { readonly data: string | Uint8Array<ArrayBuffer>; readonly type: string };
+  /** A form brings its type with it. */
+  readonly body?:
+    | { readonly data: string | Uint8Array<ArrayBuffer>; readonly type: string }
+    | { readonly data: FormData };
   readonly idempotencyKey?: string;
   /** Whether a second arrival of the request does no harm. */
   readonly repeatable: boolean;
@@ -54,7 +57,7 @@ export function createTransport(options: TransportOptions): Transport {
     if (options.apiKey !== undefined) headers.authorization = `Bearer ${options.apiKey}`;
     if (request.idempotencyKey !== undefined) headers['idempotency-key'] = request.idempotencyKey;
     if (request.json !== undefined) headers['content-type'] = 'application/json';
-    if (request.body) headers['content-type'] = request.body.type;
+    if (request.body && 'type' in request.body) headers['content-type'] = request.body.type;
     const body = request.json === undefined ? request.body?.data : JSON.stringify(request.json);
     let response: Response;
     try {

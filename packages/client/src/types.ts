@@ -1,4 +1,5 @@
 import type {
+  Adapter,
   AliasRecord,
   Batch,
   ChatCompletion,
@@ -54,6 +55,19 @@ export type DriftResponse = (typeof driftResponseSchema)['_output'];
 
 /** Which edits to take out, and how; whether to wait is the method's to say. */
 export type RevokeDraft = Omit<(typeof revokeRequestSchema)['_input'], 'wait'>;
+
+/** The files of a LoRA adapter, as PEFT writes them. */
+export interface AdapterUpload {
+  /** Name or id of the model that it changes. */
+  readonly model: string;
+  readonly name?: string | undefined;
+  /** adapter_config.json */
+  readonly config: Uint8Array<ArrayBuffer>;
+  /** adapter_model.safetensors */
+  readonly weights: Uint8Array<ArrayBuffer>;
+  /** manifest.json, where it is an export of this system. */
+  readonly manifest?: Uint8Array<ArrayBuffer> | undefined;
+}
 
 export interface KeyedOptions extends CallOptions {
   /** Made up when left out, so that the client's own retries are safe; give one to repeat over a restart too. */
@@ -135,6 +149,12 @@ export interface ErrataClient extends DriftClient {
   /** Ends a revocation after the batch under way; what is committed stays. @throws REVOCATION_ENDED */
   cancelRevocation(stream: string, revocationId: string, options?: CallOptions): Promise<Revocation>;
 
+  /** Uploads a LoRA adapter that a stream can begin with: the files of a PEFT folder, and the manifest of an export. */
+  addAdapter(upload: AdapterUpload, options?: CallOptions): Promise<Adapter>;
+  listAdapters(options?: CallOptions): Promise<Adapter[]>;
+  getAdapter(id: string, options?: CallOptions): Promise<Adapter>;
+  /** @throws ADAPTER_IN_USE */
+  deleteAdapter(id: string, options?: CallOptions): Promise<void>;
   /** Uploads a text for covariances; the same text again is the same corpus. */
   addCorpus(name: string, text: string | Uint8Array<ArrayBuffer>, options?: CallOptions): Promise<Corpus>;
   listCorpora(options?: CallOptions): Promise<Corpus[]>;

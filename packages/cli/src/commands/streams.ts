@@ -1,6 +1,7 @@
 import { type CreateStreamRequest, type EditorConfig, ErrataError } from '@errata/contracts';
 import { parsePreset } from '@errata/editor/presets';
 import { type Command, Option } from 'commander';
+import { uploadedAdapter } from '../adapter-folder.js';
 import { type CliContext, type ContextOf, findStream, fromHere, readGiven, streamOption } from '../context.js';
 import { forecastTable, layersTable, probeLines } from '../drift-text.js';
 import { UsageError } from '../failure.js';
@@ -15,6 +16,7 @@ interface CreateOptions {
   rowShards?: number;
   forgetting?: number;
   corpus?: string;
+  fromAdapter?: string;
   conditioning?: 'refuse' | 'raise-lambda';
 }
 
@@ -43,13 +45,20 @@ export function addStreams(program: Command, contextOf: ContextOf): void {
     .option('--row-shards <count>', 'over how many shard workers each layer is spread', wholeNumber)
     .option('--forgetting <factor>', 'weight of earlier edits at each step, 0.9 to 1', Number)
     .option('--corpus <corpus>', 'text behind the covariance: id of an uploaded one, or "model" for the model’s own')
+    .option(
+      '--from-adapter <adapter>',
+      'begin with a LoRA adapter: its folder (errata export, or PEFT), or the id of an uploaded one',
+    )
     .addOption(
       new Option('--conditioning <policy>', 'what becomes of a layer too ill-conditioned to be inverted').choices([
         'refuse',
         'raise-lambda',
       ]),
     )
-    .addHelpText('after', '\nExample:\n  errata streams create --name facts')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  errata streams create --name facts\n  errata streams create --name facts-2 --from-adapter facts-adapter',
+    )
     .action(async (options: CreateOptions, command: Command) => {
       const context = contextOf(command);
       const client = await context.client();
@@ -62,17 +71,22 @@ export function addStreams(program: Command, contextOf: ContextOf): void {
         ...(corpus !== undefined && { corpus: corpus === 'model' ? { kind: 'model' as const } : { id: corpus } }),
         ...(conditioning !== undefined && { conditioning }),
       };
+      const model = options.model ?? (await onlyModel(client.listModels(context)));
+      const { fromAdapter } = options;
+      const adapter = fromAdapter && (await uploadedAdapter(context, client, fromAdapter, model));
       const stream = await client.createStream(
         {
-          model: options.model ?? (await onlyModel(client.listModels(context))),
+          model,
           ...(options.name !== undefined && { name: options.name }),
           ...(Object.keys(config).length > 0 && { config }),
+          ...(adapter && { adapter: adapter.id }),
         },
         context,
       );
       context.result({ stream }, () =>
         [
           `Created ${stream.name} (${stream.id}) on ${stream.modelName}, layers ${stream.config.layers.join(', ')}.`,
+          ...(adapter ? [`Its log begins with ${adapter.name}, rank ${adapter.rank}, as edit 1.`] : []),
           `Next: errata edit --stream ${quoted(stream.name)} --prompt "The capital of {} is" --subject Atlantis --target Poseidonis`,
         ].join('\n'),
       );

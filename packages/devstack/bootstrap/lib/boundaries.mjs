@@ -7,7 +7,7 @@ import { workspaceFolders } from './workspace.mjs';
 
 /** The packages of this workspace that each may depend on. Rows read downward: nothing may depend on a row above it. */
 const allowed = {
-  '@errata/gateway': ['contracts', 'editor', 'rpc', 'store', 'telemetry', 'workflows'],
+  '@errata/gateway': ['contracts', 'editor', 'export', 'rpc', 'store', 'telemetry', 'workflows'],
   '@errata/orchestrator': ['contracts', 'rpc', 'store', 'telemetry', 'workflows'],
   '@errata/model-runtime': ['contracts', 'editor', 'export', 'model', 'rpc', 'store', 'telemetry', 'tensor'],
   '@errata/shard-worker': ['contracts', 'rls', 'rpc', 'store', 'telemetry', 'tensor'],

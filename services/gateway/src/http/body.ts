@@ -43,6 +43,36 @@ export async function readText(request: IncomingMessage, maxBytes: number): Prom
 }
 
 /**
+ * The files of a multipart form by their fields.
+ * @param type the content type with its boundary
+ * @throws PAYLOAD_TOO_LARGE; INVALID_REQUEST where it is no form, or names a field twice or one that is not asked for
+ */
+export async function readForm(
+  request: IncomingMessage,
+  type: string,
+  { maxBytes, fields }: { readonly maxBytes: number; readonly fields: Readonly<Record<string, string>> },
+): Promise<Record<string, Uint8Array>> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of boundedBytes(request, maxBytes)) chunks.push(chunk);
+  let form: Awaited<ReturnType<Response['formData']>>;
+  try {
+    form = await new Response(Buffer.concat(chunks), { headers: { 'content-type': type } }).formData();
+  } catch (cause) {
+    throw new ErrataError('INVALID_REQUEST', 'The body is not valid multipart/form-data', { cause });
+  }
+  const found: Record<string, Uint8Array> = {};
+  for (const [name, value] of form) {
+    if (!Object.hasOwn(fields, name) || Object.hasOwn(found, name))
+      throw new ErrataError(
+        'INVALID_REQUEST',
+        `The form has ${Object.hasOwn(found, name) ? 'twice' : 'no use for'} the field ${JSON.stringify(name.slice(0, 100))}: it takes ${Object.keys(fields).join(', ')}, once each`,
+      );
+    found[name] = typeof value === 'string' ? Buffer.from(value) : new Uint8Array(await value.arrayBuffer());
+  }
+  return found;
+}
+
+/**
  * The items of an NDJSON body (one JSON value a line; blank lines are passed over), holding one line at a time besides
  * the items themselves.
  * @throws MALFORMED_NDJSON naming the faulty lines, the first 20; PAYLOAD_TOO_LARGE for the body or a line above its limit

@@ -1,7 +1,7 @@
 import { ErrataError } from '@errata/contracts';
 import type { Express, Request, Response } from 'express';
 import type { GatewayDeps } from '../deps.js';
-import { readJson, readNdjson, readText } from './body.js';
+import { readForm, readJson, readNdjson, readText } from './body.js';
 import { sendEvents } from './events.js';
 import { failureOf, openAiErrorOf } from './problem.js';
 import type { Method, Route } from './route.js';
@@ -100,6 +100,14 @@ async function readBody(route: Route, request: Request): Promise<unknown> {
         `The content type ${JSON.stringify(type)} is not accepted: use text/plain, in UTF-8`,
       );
     return validate(schema, await readText(request, route.text.maxBytes), 'body');
+  }
+  if (route.form) {
+    if (type !== 'multipart/form-data')
+      throw new ErrataError(
+        'UNSUPPORTED_MEDIA_TYPE',
+        `The content type ${JSON.stringify(type)} is not accepted: use multipart/form-data`,
+      );
+    return validate(schema, await readForm(request, request.headers['content-type'] ?? '', route.form), 'body');
   }
   if (route.ndjson && (type === 'application/x-ndjson' || type === 'application/ndjson')) {
     const { item, field, maxItems } = route.ndjson;

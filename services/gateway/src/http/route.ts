@@ -74,6 +74,8 @@ export interface RouteSpec<
   readonly ndjson?: { readonly item: z.ZodType; readonly field: string; readonly maxItems: number };
   /** The body is text instead (text/plain, UTF-8), of at most so many bytes; `body` checks the string. */
   readonly text?: { readonly maxBytes: number };
+  /** The body is a form of files instead (multipart/form-data); `body` checks an object of their bytes. */
+  readonly form?: { readonly maxBytes: number; readonly fields: Readonly<Record<string, string>> };
   readonly reply?: Reply;
   /** Media type of the answer where it is not JSON. */
   readonly replyType?: string;
@@ -90,6 +92,7 @@ export interface Route extends RouteText {
   readonly body?: z.ZodType;
   readonly ndjson?: { readonly item: z.ZodType; readonly field: string; readonly maxItems: number };
   readonly text?: { readonly maxBytes: number };
+  readonly form?: { readonly maxBytes: number; readonly fields: Readonly<Record<string, string>> };
   readonly reply?: z.ZodType;
   readonly replyType?: string;
   readonly event?: z.ZodType;

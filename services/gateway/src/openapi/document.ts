@@ -89,9 +89,22 @@ function parameters(route: Route, schemas: Map<string, Json>): Json[] {
   return [...inPath, ...inQuery, ...(route.idempotencyKey ? [key] : [])];
 }
 
+/** Files by field; those that may be left out are what the schema of the body says. */
+function formSchema({ form, body }: Route): Json {
+  const fields = Object.entries(form?.fields ?? {});
+  const properties = Object.fromEntries(
+    fields.map(([name, description]) => [name, { type: 'string', format: 'binary', description }]),
+  );
+  const given = (left: string) =>
+    Object.fromEntries(fields.filter(([name]) => name !== left).map(([name]) => [name, new Uint8Array()]));
+  const required = fields.map(([name]) => name).filter((name) => !body?.safeParse(given(name)).success);
+  return { type: 'object', properties, required };
+}
+
 function requestBody(route: Route, schemas: Map<string, Json>): Json {
   if (route.text)
     return { required: true, content: { 'text/plain': { schema: schemaOf(route.body!, 'input', schemas) } } };
+  if (route.form) return { required: true, content: { 'multipart/form-data': { schema: formSchema(route) } } };
   const content: Json = { 'application/json': { schema: schemaOf(route.body!, 'input', schemas) } };
   if (route.ndjson)
     content['application/x-ndjson'] = {

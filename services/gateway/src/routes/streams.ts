@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import {
   createStreamRequestSchema,
   type EditorConfig,
-  ErrataError,
   editorConfigSchema,
   listModelsResponseSchema,
   listStreamsResponseSchema,
@@ -12,10 +11,8 @@ import {
 import type { GatewayDeps } from '../deps.js';
 import { defineRoute, type Route } from '../http/route.js';
 import { detailsOf, invalid } from '../http/validate.js';
+import { findModel, registerServedModel } from './models.js';
 import { idempotencyOf, wakeQuietly } from './shared.js';
-
-/** Time for a runtime to say which model it serves, in milliseconds. */
-const infoTimeoutMs = 3000;
 
 /** Models and streams. */
 export function streamRoutes(deps: GatewayDeps): Route[] {
@@ -40,9 +37,17 @@ export function streamRoutes(deps: GatewayDeps): Route[] {
       tag: 'Streams',
       summary: 'Create a stream of edits on a model',
       description:
-        'The configuration starts from the preset of the model; `config` overrides single fields. The stream is `preparing` until the covariance of its layers is there; edits can be sent at once.',
+        'The configuration starts from the preset of the model; `config` overrides single fields. The stream is `preparing` until the covariance of its layers is there; edits can be sent at once. With `adapter` the log begins with an uploaded adapter, as one edit that can be taken out like any other.',
       status: 201,
-      errors: ['UNKNOWN_MODEL', 'UNKNOWN_CORPUS', 'NAME_TAKEN', 'IDEMPOTENCY_CONFLICT', 'NOT_READY'],
+      errors: [
+        'UNKNOWN_MODEL',
+        'UNKNOWN_CORPUS',
+        'UNKNOWN_ADAPTER',
+        'ADAPTER_REFUSED',
+        'NAME_TAKEN',
+        'IDEMPOTENCY_CONFLICT',
+        'NOT_READY',
+      ],
       idempotencyKey: true,
       curl: `-H 'content-type: application/json' -d '{"model": "SmolLM2-135M-Instruct", "name": "facts"}'`,
       body: createStreamRequestSchema,
@@ -53,7 +58,7 @@ export function streamRoutes(deps: GatewayDeps): Route[] {
         await requireTokens(deps, config);
         const name = body.name ?? `${slug(model.name)}-${randomBytes(3).toString('hex')}`;
         const stream = await deps.store.createStream(
-          { name, modelId: model.id, config },
+          { name, modelId: model.id, config, adapter: body.adapter },
           idempotencyOf(idempotencyKey, 'createStream', body),
         );
         await wakeQuietly(deps, stream.id, log);
@@ -82,41 +87,6 @@ export function streamRoutes(deps: GatewayDeps): Route[] {
       handler: async ({ params }) => ({ json: await deps.store.getStream(params.stream) }),
     }),
   ];
-}
-
-/** The model of that name or id, asking the runtime when the database does not know it yet. */
-async function findModel(deps: GatewayDeps, idOrName: string): Promise<Model> {
-  try {
-    return await deps.store.getModel(idOrName);
-  } catch (error) {
-    if (!(error instanceof ErrataError) || error.code !== 'UNKNOWN_MODEL') throw error;
-    const failure = await registerServedModel(deps);
-    if (failure !== null)
-      throw new ErrataError(
-        'NOT_READY',
-        `The model ${JSON.stringify(idOrName)} is not known yet and the runtime does not answer: ${failure.message}`,
-        { cause: failure },
-      );
-    return deps.store.getModel(idOrName);
-  }
-}
-
-/** @returns why it could not, or null */
-async function registerServedModel(deps: GatewayDeps): Promise<Error | null> {
-  try {
-    const info = await deps.runtime.info({ timeoutMs: infoTimeoutMs });
-    await deps.store.registerModel({
-      id: info.modelId,
-      name: info.name,
-      architecture: info.architecture,
-      layers: info.layers,
-      hiddenSize: info.hiddenSize,
-      intermediateSize: info.intermediateSize,
-    });
-    return null;
-  } catch (error) {
-    return error instanceof Error ? error : new Error(String(error));
-  }
 }
 
 function configFor(deps: GatewayDeps, model: Model, overrides: Partial<EditorConfig>): EditorConfig {

@@ -1,6 +1,7 @@
 import type { GatewayDeps } from '../deps.js';
 import type { Route } from '../http/route.js';
 import { createGatewayMetrics } from '../metrics.js';
+import { adapterRoutes } from './adapters.js';
 import { branchRoutes } from './branches.js';
 import { compareRoutes } from './compare.js';
 import { completionRoutes } from './completions.js';
@@ -23,6 +24,7 @@ export function routeTable(deps: GatewayDeps): readonly Route[] {
   const table: Route[] = [
     ...streamRoutes(deps),
     ...corpusRoutes(deps),
+    ...adapterRoutes(deps),
     ...editRoutes(deps, metrics),
     ...revocationRoutes(deps),
     ...controlRoutes(deps),

@@ -6,11 +6,12 @@ import {
   configJson,
   type Dependencies,
   layerIndex,
+  longTimeoutMs,
   runtimeTimeoutMs,
   secondsSince,
   shardTimeoutMs,
 } from './context.js';
-import { editText, parentState } from './resolve.js';
+import { adapterOf, editText, parentState } from './resolve.js';
 import { weightsOf } from './weights.js';
 
 /** An entry of the log as it was computed, and the epoch to write it under. */
@@ -40,6 +41,27 @@ export async function applyLayer(
   return { keysSeconds, updateSeconds };
 }
 
+/** What a batch that is an adapter does to one layer: its factors, whose keys the shard finds. */
+async function computeImport(
+  dependencies: Dependencies,
+  stream: Stream,
+  batch: ClaimedBatch,
+  { layer, adapter }: { readonly layer: number; readonly adapter: string },
+  signal: AbortSignal,
+): Promise<ComputedEntry & { keysSeconds: number; startedUpdate: number }> {
+  const { store, fleet } = dependencies;
+  const startedUpdate = performance.now();
+  const { own } = await store.getAdapter(adapter);
+  const { g, b } = await store.readAdapterLayer(adapter, layer);
+  const { placement, epoch } = await acquireShard(dependencies, stream, layer);
+  const state = parentState(stream, batch);
+  const update = await fleet.watch(placement, ({ owner, peers }) =>
+    owner.import({ state, layer, epoch, g, b, own, peers }, { timeoutMs: longTimeoutMs, signal }),
+  );
+  const place = { streamId: stream.id, seq: batch.seq, layer, sign: 1 as const, configHash: stream.configHash };
+  return { entry: { ...place, ...recorded(update) }, epoch, keysSeconds: 0, startedUpdate };
+}
+
 /** What an apply batch does to one layer; the log stays as it is. */
 export async function computeApply(
   dependencies: Dependencies,
@@ -50,6 +72,8 @@ export async function computeApply(
 ): Promise<ComputedEntry & { keysSeconds: number; startedUpdate: number }> {
   const { store, runtime, fleet } = dependencies;
   const { seq } = batch;
+  const adapter = adapterOf(batch);
+  if (adapter !== null) return computeImport(dependencies, stream, batch, { layer, adapter }, signal);
   const index = layerIndex(stream, layer);
   const targets = await store.readTargets(stream.id, seq);
   if (!targets) throw new ErrataError('INTERNAL', `batch ${seq} has no targets yet`);

@@ -51,7 +51,10 @@ export async function verifyAdapter(
   const { store, runtime } = parts;
   const publication = await store.getPublication(publicationId);
   const { streamId, seq, samples, tolerance, loraName, target } = publication;
-  const edits = spread(await store.activeEdits(streamId, seq), samples);
+  const edits = spread(
+    (await store.activeEdits(streamId, seq)).filter((edit) => edit.adapter === null),
+    samples,
+  );
   if (edits.length > 0) {
     const limits = { timeoutMs: runtimeTimeoutMs, signal };
     const texts = edits.flatMap((edit) => [shown(edit), continuation(edit.target)]);

@@ -10,6 +10,11 @@ export function editText(edit: Edit): EditText {
   return { editId: edit.id, prompt: edit.prompt, subject: edit.subject ?? '', target: edit.target };
 }
 
+/** Id of the adapter that a batch is, or null for one of corrections. */
+export function adapterOf({ edits }: ClaimedBatch): string | null {
+  return edits[0]?.adapter ?? null;
+}
+
 /** The state a batch is computed on: its parent, plus the whole revoke batch that makes room for it. */
 export function parentState(stream: Stream, batch: ClaimedBatch, layersOfBatch: readonly number[] = []): StateRef {
   const staged = [];
@@ -32,7 +37,7 @@ export async function resolveTargets(
   const { store } = dependencies;
   const stream = await store.getStream(streamId);
   let batch = await store.getClaimedBatch(streamId, seq);
-  if (batch.edits.length === 0 || (await store.readTargets(streamId, seq)))
+  if (batch.edits.length === 0 || adapterOf(batch) !== null || (await store.readTargets(streamId, seq)))
     return { edits: batch.edits.length, seconds: 0 };
   const unfit = [...tooHeavy(stream, seq, batch.edits), ...expired(batch)];
   if (unfit.length > 0) {
