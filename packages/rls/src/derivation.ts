@@ -56,11 +56,11 @@ export class Derivation {
    * @throws RlsError LOG_MISMATCH; INVALID_TENSOR where G is needed and not recorded; as `LayerState.refresh` does
    */
   async factorOf(
-    segment: Segment,
+    segment: Segment & { readonly imported?: boolean },
     revision: number,
     options: RefreshOptions,
   ): Promise<RightFactor & { readonly keys: Columns }> {
-    if (segment.keys === undefined) return importedFactor(this.#parts, this.#state, segment);
+    if (segment.imported || segment.keys === undefined) return importedFactor(this.#parts, this.#state, segment);
     const keys = await this.#asPutIn(segment.keys, segment.sign);
     return { keys, ...(await this.#factorOf(segment, toDouble(keys), revision, options)) };
   }

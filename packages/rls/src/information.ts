@@ -4,6 +4,7 @@ import { addInto, asRows } from './columns.js';
 import { RlsError } from './errors.js';
 import { type InverseCovariance, type InversionOptions, inversionOptions } from './inverse.js';
 import type { Columns64 } from './notation.js';
+import { streamedTimes } from './panel-products.js';
 import type { RlsParts } from './parts.js';
 import { keysOf, type Survivor } from './survivors.js';
 
@@ -40,6 +41,18 @@ export async function informationTimes(
     addInto(product.data, linalg.matmul({ rows: x.count, columns: keys.rows, data: along }, keys));
   }
   return product;
+}
+
+/** A X in fp64 from all of A₀, whatever share of it is held. @throws RlsError INVALID_TENSOR as {@link allAnchorPanels} */
+export async function allInformationTimes(
+  parts: RlsParts,
+  state: { readonly inverse: InverseCovariance; columns(): readonly Survivor[] },
+  source: (() => Promise<InverseSource>) | undefined,
+  x: Columns64,
+): Promise<Columns64> {
+  const panels = await allAnchorPanels(parts, state.inverse, source);
+  const a0 = { times: (y: Columns64) => streamedTimes(parts.linalg, panels, y) };
+  return informationTimes(parts, { a0 }, state.columns(), x);
 }
 
 /** into ← into + K_rows K_allᵀ for one lower panel. */

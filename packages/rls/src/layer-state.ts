@@ -3,10 +3,10 @@ import { DenseBase } from './base.js';
 import { addInto, asRows, checkColumns, checkSize, inner, norm, rowsOf, scaled, stacked, toDouble } from './columns.js';
 import { Derivation } from './derivation.js';
 import { RlsError } from './errors.js';
-import { allAnchorPanels, informationTimes, inverseOfInformation } from './information.js';
+import { allAnchorPanels, allInformationTimes, informationTimes, inverseOfInformation } from './information.js';
 import type { InverseCovariance } from './inverse.js';
 import type { ColumnPosition, Columns, Columns64, RowRange, Segment, Update } from './notation.js';
-import { relativeDifference, streamedTimes } from './panel-products.js';
+import { relativeDifference } from './panel-products.js';
 import type { RlsParts } from './parts.js';
 import { factorOut, leftFactorOut } from './revocation.js';
 import type { StartingDelta } from './starting-delta.js';
@@ -317,7 +317,7 @@ export class LayerState {
   async append(segment: Segment, options: RefreshOptions = {}): Promise<void> {
     const { seq, sign } = segment;
     const { linalg } = this.#parts;
-    const { count } = segment.keys ?? segment.b;
+    const { count } = segment.b;
     if (segment.keys !== undefined) this.#check(`keys of seq ${seq}`, segment.keys, this.inputs, count);
     const b = this.#ownRows(`B of seq ${seq}`, segment.b, count);
     if (segment.g !== undefined) this.#check(`G of seq ${seq}`, segment.g, this.inputs, count);
@@ -393,10 +393,8 @@ export class LayerState {
   }
 
   /** A X in fp64, all of it whatever share of C is held. @throws RlsError INVALID_TENSOR where the source of A₀ is needed */
-  async informationTimes(x: Columns64): Promise<Columns64> {
-    const panels = await allAnchorPanels(this.#parts, this.inverse, this.#options.source);
-    const a0 = { times: (y: Columns64) => streamedTimes(this.#parts.linalg, panels, y) };
-    return informationTimes(this.#parts, { a0 }, this.columns(), x);
+  informationTimes(x: Columns64): Promise<Columns64> {
+    return allInformationTimes(this.#parts, this, this.#options.source, x);
   }
 
   /**
@@ -472,9 +470,7 @@ export class LayerState {
     this.#failure = null;
     try {
       for (const segment of kept) {
-        const { keys, imported, ...rest } = segment;
-        const again = imported ? rest : { ...rest, keys };
-        const { g } = await this.#derivation.factorOf(again, this.#revision, options);
+        const { g } = await this.#derivation.factorOf(segment, this.#revision, options);
         await this.#push(segment, g, options);
       }
     } catch (error) {

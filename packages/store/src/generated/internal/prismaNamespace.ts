@@ -399,6 +399,8 @@ type FieldRefInputType<Model, FieldType> = Model extends never ? never : FieldRe
 export const ModelName = {
   Model: 'Model',
   Stream: 'Stream',
+  Adapter: 'Adapter',
+  AdapterLayer: 'AdapterLayer',
   Edit: 'Edit',
   Batch: 'Batch',
   BatchEdit: 'BatchEdit',
@@ -444,7 +446,7 @@ export type TypeMap<ExtArgs extends runtime.Types.Extensions.InternalArgs = runt
     omit: GlobalOmitOptions
   }
   meta: {
-    modelProps: "model" | "stream" | "edit" | "batch" | "batchEdit" | "revocation" | "targets" | "logEntry" | "snapshot" | "snapshotTensor" | "snapshotChunk" | "chunk" | "chunkObject" | "checkpoint" | "event" | "covariance" | "covarianceChunk" | "covariancePartial" | "covariancePartialChunk" | "corpus" | "corpusChunk" | "streamCovariance" | "shardOwner" | "evaluation" | "streamGuards" | "canary" | "probeRound" | "webhookDelivery" | "idempotencyKey" | "export" | "publication" | "alias"
+    modelProps: "model" | "stream" | "adapter" | "adapterLayer" | "edit" | "batch" | "batchEdit" | "revocation" | "targets" | "logEntry" | "snapshot" | "snapshotTensor" | "snapshotChunk" | "chunk" | "chunkObject" | "checkpoint" | "event" | "covariance" | "covarianceChunk" | "covariancePartial" | "covariancePartialChunk" | "corpus" | "corpusChunk" | "streamCovariance" | "shardOwner" | "evaluation" | "streamGuards" | "canary" | "probeRound" | "webhookDelivery" | "idempotencyKey" | "export" | "publication" | "alias"
     txIsolationLevel: TransactionIsolationLevel
   }
   model: {
@@ -593,6 +595,154 @@ export type TypeMap<ExtArgs extends runtime.Types.Extensions.InternalArgs = runt
         count: {
           args: Prisma.StreamCountArgs<ExtArgs>
           result: runtime.Types.Utils.Optional<Prisma.StreamCountAggregateOutputType> | number
+        }
+      }
+    }
+    Adapter: {
+      payload: Prisma.$AdapterPayload<ExtArgs>
+      fields: Prisma.AdapterFieldRefs
+      operations: {
+        findUnique: {
+          args: Prisma.AdapterFindUniqueArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$AdapterPayload> | null
+        }
+        findUniqueOrThrow: {
+          args: Prisma.AdapterFindUniqueOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$AdapterPayload>
+        }
+        findFirst: {
+          args: Prisma.AdapterFindFirstArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$AdapterPayload> | null
+        }
+        findFirstOrThrow: {
+          args: Prisma.AdapterFindFirstOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$AdapterPayload>
+        }
+        findMany: {
+          args: Prisma.AdapterFindManyArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$AdapterPayload>[]
+        }
+        create: {
+          args: Prisma.AdapterCreateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$AdapterPayload>
+        }
+        createMany: {
+          args: Prisma.AdapterCreateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        createManyAndReturn: {
+          args: Prisma.AdapterCreateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$AdapterPayload>[]
+        }
+        delete: {
+          args: Prisma.AdapterDeleteArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$AdapterPayload>
+        }
+        update: {
+          args: Prisma.AdapterUpdateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$AdapterPayload>
+        }
+        deleteMany: {
+          args: Prisma.AdapterDeleteManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateMany: {
+          args: Prisma.AdapterUpdateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateManyAndReturn: {
+          args: Prisma.AdapterUpdateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$AdapterPayload>[]
+        }
+        upsert: {
+          args: Prisma.AdapterUpsertArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$AdapterPayload>
+        }
+        aggregate: {
+          args: Prisma.AdapterAggregateArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AggregateAdapter>
+        }
+        groupBy: {
+          args: Prisma.AdapterGroupByArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AdapterGroupByOutputType>[]
+        }
+        count: {
+          args: Prisma.AdapterCountArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AdapterCountAggregateOutputType> | number
+        }
+      }
+    }
+    AdapterLayer: {
+      payload: Prisma.$AdapterLayerPayload<ExtArgs>
+      fields: Prisma.AdapterLayerFieldRefs
+      operations: {
+        findUnique: {
+          args: Prisma.AdapterLayerFindUniqueArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$AdapterLayerPayload> | null
+        }
+        findUniqueOrThrow: {
+          args: Prisma.AdapterLayerFindUniqueOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$AdapterLayerPayload>
+        }
+        findFirst: {
+          args: Prisma.AdapterLayerFindFirstArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$AdapterLayerPayload> | null
+        }
+        findFirstOrThrow: {
+          args: Prisma.AdapterLayerFindFirstOrThrowArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$AdapterLayerPayload>
+        }
+        findMany: {
+          args: Prisma.AdapterLayerFindManyArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$AdapterLayerPayload>[]
+        }
+        create: {
+          args: Prisma.AdapterLayerCreateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$AdapterLayerPayload>
+        }
+        createMany: {
+          args: Prisma.AdapterLayerCreateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        createManyAndReturn: {
+          args: Prisma.AdapterLayerCreateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$AdapterLayerPayload>[]
+        }
+        delete: {
+          args: Prisma.AdapterLayerDeleteArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$AdapterLayerPayload>
+        }
+        update: {
+          args: Prisma.AdapterLayerUpdateArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$AdapterLayerPayload>
+        }
+        deleteMany: {
+          args: Prisma.AdapterLayerDeleteManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateMany: {
+          args: Prisma.AdapterLayerUpdateManyArgs<ExtArgs>
+          result: BatchPayload
+        }
+        updateManyAndReturn: {
+          args: Prisma.AdapterLayerUpdateManyAndReturnArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$AdapterLayerPayload>[]
+        }
+        upsert: {
+          args: Prisma.AdapterLayerUpsertArgs<ExtArgs>
+          result: runtime.Types.Utils.PayloadToResult<Prisma.$AdapterLayerPayload>
+        }
+        aggregate: {
+          args: Prisma.AdapterLayerAggregateArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AggregateAdapterLayer>
+        }
+        groupBy: {
+          args: Prisma.AdapterLayerGroupByArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AdapterLayerGroupByOutputType>[]
+        }
+        count: {
+          args: Prisma.AdapterLayerCountArgs<ExtArgs>
+          result: runtime.Types.Utils.Optional<Prisma.AdapterLayerCountAggregateOutputType> | number
         }
       }
     }
@@ -2889,6 +3039,32 @@ export const StreamScalarFieldEnum = {
 export type StreamScalarFieldEnum = (typeof StreamScalarFieldEnum)[keyof typeof StreamScalarFieldEnum]
 
 
+export const AdapterScalarFieldEnum = {
+  id: 'id',
+  name: 'name',
+  modelId: 'modelId',
+  rank: 'rank',
+  own: 'own',
+  origin: 'origin',
+  bytes: 'bytes',
+  createdAt: 'createdAt'
+} as const
+
+export type AdapterScalarFieldEnum = (typeof AdapterScalarFieldEnum)[keyof typeof AdapterScalarFieldEnum]
+
+
+export const AdapterLayerScalarFieldEnum = {
+  adapterId: 'adapterId',
+  layer: 'layer',
+  rank: 'rank',
+  g: 'g',
+  b: 'b',
+  sha256: 'sha256'
+} as const
+
+export type AdapterLayerScalarFieldEnum = (typeof AdapterLayerScalarFieldEnum)[keyof typeof AdapterLayerScalarFieldEnum]
+
+
 export const EditScalarFieldEnum = {
   id: 'id',
   streamId: 'streamId',
@@ -2912,6 +3088,8 @@ export const EditScalarFieldEnum = {
   baseline: 'baseline',
   answer: 'answer',
   mergedFrom: 'mergedFrom',
+  adapterId: 'adapterId',
+  width: 'width',
   expiresAt: 'expiresAt',
   createdAt: 'createdAt',
   updatedAt: 'updatedAt'
@@ -3428,20 +3606,6 @@ export type EnumQueryModeFieldRefInput<$PrismaModel> = FieldRefInputType<$Prisma
 
 
 /**
- * Reference to a field of type 'Float'
- */
-export type FloatFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaModel, 'Float'>
-    
-
-
-/**
- * Reference to a field of type 'Float[]'
- */
-export type ListFloatFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaModel, 'Float[]'>
-    
-
-
-/**
  * Reference to a field of type 'Boolean'
  */
 export type BooleanFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaModel, 'Boolean'>
@@ -3459,6 +3623,20 @@ export type BytesFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaModel, '
  * Reference to a field of type 'Bytes[]'
  */
 export type ListBytesFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaModel, 'Bytes[]'>
+    
+
+
+/**
+ * Reference to a field of type 'Float'
+ */
+export type FloatFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaModel, 'Float'>
+    
+
+
+/**
+ * Reference to a field of type 'Float[]'
+ */
+export type ListFloatFieldRefInput<$PrismaModel> = FieldRefInputType<$PrismaModel, 'Float[]'>
     
 
 
@@ -3628,6 +3806,8 @@ export type PrismaClientOptions = PrismaClientOptionsWithAccelerateUrl | PrismaC
 export type GlobalOmitConfig = {
   model?: Prisma.ModelOmit
   stream?: Prisma.StreamOmit
+  adapter?: Prisma.AdapterOmit
+  adapterLayer?: Prisma.AdapterLayerOmit
   edit?: Prisma.EditOmit
   batch?: Prisma.BatchOmit
   batchEdit?: Prisma.BatchEditOmit
