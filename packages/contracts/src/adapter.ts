@@ -5,8 +5,8 @@ import { exportLimits } from './exports.js';
 export const adapterIdSchema = z.string().regex(/^adp_[0-9a-f]{64}$/, 'must be adp_ and 64 hexadecimal digits');
 
 export const adapterLimits = {
-  /** Longest upload in bytes: rank 256 on five layers of an 8B model in fp32, and room for the configuration. */
-  bytes: 128 * 1024 * 1024,
+  /** Longest upload in bytes: rank 128 on five layers of an 8B model in fp32, and room for the configuration. */
+  bytes: 64 * 1024 * 1024,
   /** Columns of a layer: as many as an export writes. */
   rank: exportLimits.maxRank,
   nameLength: 200,

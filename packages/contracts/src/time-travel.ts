@@ -126,6 +126,10 @@ export const mergeConflictSchema = z.object({
 });
 export type MergeConflict = z.infer<typeof mergeConflictSchema>;
 
+/** Why a merge leaves an edit out: its time has come, or it is an adapter, which only a new stream begins with. */
+export const mergeSkipReasonSchema = z.enum(['expired', 'adapter']);
+export type MergeSkipReason = z.infer<typeof mergeSkipReasonSchema>;
+
 /** What a merge does, or would do. Lists hold at most the first thousand. */
 export const mergeResponseSchema = z
   .object({
@@ -134,7 +138,16 @@ export const mergeResponseSchema = z
     common: streamPositionSchema.nullable(),
     dryRun: z.boolean(),
     conflicts: listed(mergeConflictSchema),
-    counts: z.object({ edits: z.int(), revocations: z.int(), conflicts: z.int(), present: z.int() }),
+    counts: z.object({
+      edits: z.int(),
+      revocations: z.int(),
+      conflicts: z.int(),
+      present: z.int(),
+      skipped: z.int().optional(),
+    }),
+    skipped: listed(z.object({ edit: editGistSchema, reason: mergeSkipReasonSchema }))
+      .optional()
+      .describe('Edits of the other stream that are not written here, and why'),
     edits: listed(editGistSchema).describe('Edits of the other stream that are written here again'),
     queued: listed(editSchema.pick({ id: true, ordinal: true, status: true, reason: true, mergedFrom: true })).describe(
       'The new edits; they are written like any others',

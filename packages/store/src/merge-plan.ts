@@ -1,4 +1,4 @@
-import type { Edit, MergeConflict, MergeStrategy } from '@errata/contracts';
+import type { Edit, MergeConflict, MergeSkipReason, MergeStrategy } from '@errata/contracts';
 import { editGist } from '@errata/contracts';
 import { keyOf, saysTheSame } from './compare.js';
 
@@ -31,6 +31,13 @@ export interface MergePlan {
   readonly revocations: readonly Edit[];
   /** Edits of the other stream that are here already. */
   readonly present: number;
+  /** Edits of the other stream that cannot be written here. */
+  readonly skipped: readonly { readonly edit: Edit; readonly reason: MergeSkipReason }[];
+}
+
+function skipReason({ adapter, expiresAt }: Edit, now: Date): MergeSkipReason | null {
+  if (adapter !== null) return 'adapter';
+  return expiresAt !== null && Date.parse(expiresAt) <= now.getTime() ? 'expired' : null;
 }
 
 function byKey(edits: readonly Edit[]): Map<string, Edit> {
@@ -40,8 +47,15 @@ function byKey(edits: readonly Edit[]): Map<string, Edit> {
 /**
  * Compares what both streams did since their common position. An edit of the other stream is written here again unless it
  * is here; both sides having changed one key, or one having revoked what the other changed, is a conflict.
+ * @param now edits that expired by then are left out
  */
-export function planMerge(here: MergeSide, there: MergeSide, earlier: EarlierMerges, options: MergeOptions): MergePlan {
+export function planMerge(
+  here: MergeSide,
+  there: MergeSide,
+  earlier: EarlierMerges,
+  options: MergeOptions,
+  now: Date,
+): MergePlan {
   const hereLive = byKey(here.live);
   const thereLive = byKey(there.live);
   const base = byKey(there.base);
@@ -50,6 +64,7 @@ export function planMerge(here: MergeSide, there: MergeSide, earlier: EarlierMer
   const takeTheirs = options.conflicts === 'theirs';
   const conflicts: MergeConflict[] = [];
   const edits: Edit[] = [];
+  const skipped: MergePlan['skipped'][number][] = [];
   let present = 0;
 
   for (const theirs of there.live) {
@@ -59,6 +74,11 @@ export function planMerge(here: MergeSide, there: MergeSide, earlier: EarlierMer
     const cameFromHere = theirs.mergedFrom !== null && earlier.ownIds.has(theirs.mergedFrom);
     if (cameFromHere || earlier.merged.has(theirs.id) || (ours && saysTheSame(ours, theirs))) {
       present++;
+      continue;
+    }
+    const reason = skipReason(theirs, now);
+    if (reason) {
+      skipped.push({ edit: theirs, reason });
       continue;
     }
     const was = base.get(key);
@@ -83,7 +103,7 @@ export function planMerge(here: MergeSide, there: MergeSide, earlier: EarlierMer
     if (changed) conflicts.push({ kind: 'revoked-there', ours: editGist(ours), theirs: editGist(was) });
     if (!changed || takeTheirs) revocations.push(ours);
   }
-  return { conflicts, edits, revocations, present };
+  return { conflicts, edits, revocations, present, skipped };
 }
 
 /** An edit here that an earlier merge took from there, where it has been replaced since: no change of this side's own. */

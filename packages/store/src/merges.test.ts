@@ -2,7 +2,16 @@ import type { Stream } from '@errata/contracts';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createStore, type Store } from './index.js';
 import { startTestDatabase, type TestDatabase } from './testing/index.js';
-import { finish, sampleEdit, sampleModel, sampleStream, write } from './testing/samples.js';
+import {
+  finish,
+  sampleEdit,
+  sampleEntry,
+  sampleMatrix,
+  sampleModel,
+  sampleStream,
+  sql,
+  write,
+} from './testing/samples.js';
 
 let database: TestDatabase;
 let store: Store;
@@ -148,4 +157,34 @@ it('compares positions of related and of unrelated streams', async () => {
   const elsewhere = await store.createStream({ name: 'elsewhere', modelId: 'sha256:other', config: one.config });
   for (const id of [one.id, elsewhere.id])
     await expect(store.mergeStream(one.id, id, ask)).rejects.toMatchObject({ code: 'INVALID_REQUEST' });
+});
+
+it('leaves out what has expired meanwhile, by name', async () => {
+  const main = await sampleStream(store, 'expiring-main');
+  const trial = await store.createBranch(main.id, { name: 'expiring-trial', seq: 0 });
+  const soon = new Date(Date.now() + 60_000).toISOString();
+  const { edits } = await write(store, trial, [sampleEdit('a', 'x', { expiresAt: soon }), sampleEdit('b', 'x')]);
+  await sql(database.url, `UPDATE edits SET expires_at = now() - interval '1 second' WHERE id = '${edits[0].id}'`);
+  const merged = await store.mergeStream(main.id, trial.id, ask);
+  expect(merged.skipped).toMatchObject([{ edit: { id: edits[0].id }, reason: 'expired' }]);
+  expect(merged.queued).toMatchObject([{ mergedFrom: edits[1].id }]);
+  expect((await store.listEvents(main.id)).at(-1)).toMatchObject({ kind: 'merge', detail: { edits: 1, skipped: 1 } });
+});
+
+it('leaves out the adapter that the other stream begins with', async () => {
+  const main = await sampleStream(store, 'plain');
+  const factors = {
+    g: sampleMatrix(sampleModel.intermediateSize, 1, 1),
+    b: sampleMatrix(sampleModel.hiddenSize, 1, 2),
+  };
+  const adapter = { name: 'a', modelId: sampleModel.id, own: false, origin: null, layers: [{ layer: 3, ...factors }] };
+  const { id } = await store.addAdapter(adapter);
+  const begun = await store.createStream({ name: 'begun', modelId: main.modelId, config: main.config, adapter: id });
+  const batch = await store.claimBatch(begun.id, 8);
+  if (!batch) throw new Error('nothing was claimed');
+  const keys = { rows: sampleModel.intermediateSize, columns: 0, data: new Float32Array(0) };
+  for (const layer of main.config.layers) await store.stageEntry({ ...sampleEntry(begun, batch, layer), keys }, 1);
+  await store.commitBatch(begun.id, batch.seq, { targets: 0, keys: 0, update: 0, total: 0 });
+  const merged = await store.mergeStream(main.id, begun.id, ask);
+  expect(merged).toMatchObject({ queued: [], conflicts: [], skipped: [{ reason: 'adapter' }] });
 });

@@ -117,7 +117,7 @@ export function mergeRecords(db: Database): Pick<Store, 'mergeStream'> {
         const base = common ? await activeAt(tx, stream, common.seq) : [];
         const live = (await activeAt(tx, other, other.head)).sort(byColumn);
         const here = { live: await activeAt(tx, stream, stream.head), base };
-        const plan = planMerge(here, { live, base }, await earlierMerges(tx, stream, live), options);
+        const plan = planMerge(here, { live, base }, await earlierMerges(tx, stream, live), options, new Date());
         const found = { ...plan, from, to, common };
         if (dryRun) return { ...found, queued: [] };
         if (plan.conflicts.length > 0 && options.conflicts === 'fail') throw refusal(stream, other, plan.conflicts);
@@ -133,6 +133,7 @@ export function mergeRecords(db: Database): Pick<Store, 'mergeStream'> {
               fromSeq: other.head,
               fromHash: other.headHash,
               edits: queued.length,
+              ...(plan.skipped.length > 0 && { skipped: plan.skipped.length }),
               conflicts: plan.conflicts.length,
               strategy: options.conflicts,
             },

@@ -104,12 +104,13 @@ function figure(value: number | undefined): string {
   return value === undefined ? '' : value.toPrecision(4);
 }
 
-function mergeText({ dryRun, counts, conflicts, edits, revoked }: MergeResponse): string {
+function mergeText({ dryRun, counts, conflicts, edits, skipped = [], revoked }: MergeResponse): string {
   const kinds = {
     target: 'changed on both sides',
     'revoked-here': 'revoked here, changed there',
     'revoked-there': 'revoked there, changed here',
   } as const;
+  const left = { expired: 'left out, it has expired', adapter: 'left out, only a new stream begins with an adapter' };
   return [
     ...listed(
       '!',
@@ -117,6 +118,11 @@ function mergeText({ dryRun, counts, conflicts, edits, revoked }: MergeResponse)
       counts.conflicts,
     ),
     ...listed('+', edits.map(shown), counts.edits),
+    ...listed(
+      '×',
+      skipped.map(({ edit, reason }) => `${shown(edit)}: ${left[reason]}`),
+      counts.skipped ?? 0,
+    ),
     `${counts.edits} edits ${dryRun ? 'would be' : 'are'} queued, ${counts.present} are here already, ${counts.revocations} ${
       dryRun ? 'would be revoked' : 'are revoked in turn'
     }${revoked ? `; the head is now ${revoked.head}` : ''}.`,

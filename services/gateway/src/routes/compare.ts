@@ -164,7 +164,7 @@ async function revokeAll(
 }
 
 function mergeAnswer({ dryRun }: MergeRequest, merge: Merge, revoked: HeadChange | null): MergeResponse {
-  const { from, to, common, conflicts, edits, revocations, queued, present } = merge;
+  const { from, to, common, conflicts, edits, revocations, queued, present, skipped } = merge;
   const most = limits.editsOfHeadChange;
   return {
     from,
@@ -172,7 +172,14 @@ function mergeAnswer({ dryRun }: MergeRequest, merge: Merge, revoked: HeadChange
     common,
     dryRun,
     conflicts: conflicts.slice(0, most),
-    counts: { edits: edits.length, revocations: revocations.length, conflicts: conflicts.length, present },
+    counts: {
+      edits: edits.length,
+      revocations: revocations.length,
+      conflicts: conflicts.length,
+      present,
+      skipped: skipped.length,
+    },
+    skipped: skipped.slice(0, most).map(({ edit, reason }) => ({ edit: editGist(edit), reason })),
     edits: edits.slice(0, most).map(editGist),
     queued: queued
       .slice(0, most)
