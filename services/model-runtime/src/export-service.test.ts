@@ -1,7 +1,8 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ErrataError, exportManifestSchema } from '@errata/contracts';
+import { ErrataError, exportManifestSchema, type Stream } from '@errata/contracts';
+import { readImport } from '@errata/export';
 import { type Model, openModelFiles } from '@errata/model';
 import { difference, expectedOf, ggufOf, load, runWhole } from '@errata/model/architecture-testing';
 import {
@@ -12,6 +13,7 @@ import {
   type RunningServer,
   serve,
 } from '@errata/rpc';
+import type { StoredLogEntry } from '@errata/store';
 import { createRegistry } from '@errata/telemetry';
 import { createEngine } from '@errata/tensor';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -19,7 +21,7 @@ import { defaultLimits } from './config.js';
 import { createMetrics } from './metrics.js';
 import { createService } from './service.js';
 import { StreamStates } from './stream-states.js';
-import { MemoryLog } from './testing/memory-log.js';
+import { MemoryLog, testConfig } from './testing/memory-log.js';
 import { WorkQueue } from './work-queue.js';
 
 const logHash = 'a'.repeat(64);
@@ -108,6 +110,39 @@ describe('exports over gRPC', () => {
     expect(await run()).toEqual(manifest);
     await client.discardExport({ ...request, published: true }, limits);
     expect(await readdir(root)).toEqual([]);
+  });
+
+  it('writes an adapter that another stream begins with: the same answers to the last bit', async () => {
+    const { model: identity } = await run({ format: 'peft' });
+    const { layers: count, hiddenSize, intermediateSize } = model.config;
+    const { layers, own } = await readImport(join(root, request.destination), {
+      ...identity,
+      layers: count,
+      hiddenSize,
+      intermediateSize,
+    });
+    expect(own).toBe(true);
+    const entryOf = (streamId: string, layer: number): StoredLogEntry => {
+      const factors = layers.find((one) => one.layer === layer)!;
+      const [columns, none] = [factors.rank, new Float32Array(0)];
+      return {
+        ...{ streamId, seq: 1, layer, sign: 1, rDiagonal: [], stats: {}, configHash: '', previousHash: '', hash: '' },
+        keys: { rows: intermediateSize, columns: 0, data: none },
+        // A shard scales both by powers of two.
+        g: { rows: intermediateSize, columns, data: factors.g.map((x) => x / 4) },
+        b: { rows: hiddenSize, columns, data: factors.b.map((x) => x * 4) },
+      };
+    };
+    const begun = new StreamStates(model, {
+      getStream: async () => ({ config: testConfig, modelId: model.id }) as Stream,
+      lineage: async () => ({ seqs: [1], forked: true }),
+      readEntries: async (streamId, layer) => [entryOf(streamId, layer)],
+    });
+    const expected = expectedOf('llama3');
+    const logitsOf = async (from: StreamStates, streamId: string, seq: number) =>
+      (await runWhole(model, expected, (await from.at({ streamId, seq, staged: [] })).deltas)).logits;
+    expect(await logitsOf(begun, 'str_next', 1)).toEqual(await logitsOf(states, 'str_a', 2));
+    await client.discardExport({ ...request, published: true }, limits);
   });
 
   it('writes an adapter of the unedited position, which changes nothing', async () => {
