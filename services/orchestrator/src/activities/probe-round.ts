@@ -81,7 +81,9 @@ async function probingAt(
   keep: boolean,
 ) {
   const written =
-    seq === 0 ? [] : (await store.getClaimedBatch(stream.id, seq)).edits.filter((edit) => edit.seq === seq);
+    seq === 0
+      ? []
+      : (await store.getClaimedBatch(stream.id, seq)).edits.filter((edit) => edit.seq === seq && edit.adapter === null);
   const limits = { timeoutMs: runtimeTimeoutMs, signal };
   return probing({ store, runtime, stream, seq, settings, written, limits, keep });
 }
