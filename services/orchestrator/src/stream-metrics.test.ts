@@ -38,6 +38,8 @@ async function pageOf(store: Partial<StreamMetricsOptions['store']>, limit = 10)
       newestEvaluations: async () => new Map(),
       evaluationFigures: async () => new Map(),
       storageBytes: async () => ({ log: 1000, database: 5000 }),
+      probeFigures: async () => [],
+      forecasts: async () => [],
       ...store,
     },
   });
@@ -83,6 +85,47 @@ test('an evaluation is read once and shown until a newer one is done', async () 
   expect(asked).toEqual([['evl_1']]);
   expect(lines).toContain('errata_evaluation_perplexity{stream="a"} 22');
   expect(lines.some((line) => line.startsWith('errata_evaluation_paraphrase_ratio{'))).toBe(false);
+});
+
+test('shows the newest round, its budgets and the forecast, read anew only where there was another round', async () => {
+  let asked = 0;
+  const reading = { budget: 'divergence', side: 'above', limit: 0.15, action: 'warn', seq: 5 } as const;
+  const lines = await pageOf({
+    probeFigures: async () => [
+      {
+        streamId: 'str_a',
+        seq: 5,
+        results: {
+          heldOut: { seq: 5, tokens: 512, perplexity: 22, basePerplexity: 20, divergence: 0.2 },
+          retention: { seq: 4, asked: 4, held: 3, byAge: [{ age: '10-99', asked: 4, held: 3 }] },
+          canaries: { seq: 5, asked: 2, held: 1, lost: ['capital'] },
+        },
+        readings: [{ ...reading, value: 0.2 }],
+        costShare: 0.08,
+        quarantined: 3,
+      },
+    ],
+    forecasts: async () => {
+      asked++;
+      const known = { value: 0.1, slope: 0.1, points: 9 };
+      return [
+        { ...known, budget: 'retention', limit: 0.9, editsLeft: 120, reason: null },
+        { ...known, budget: 'boundShare', limit: 0.9, editsLeft: null, reason: 'flat' },
+      ];
+    },
+  });
+  expect(asked).toBe(1);
+  expect(lines).toContain('errata_probe_divergence_nats{stream="a"} 0.2');
+  expect(lines).toContain('errata_probe_retention_ratio{stream="a",age="10-99"} 0.75');
+  expect(lines).toContain('errata_probe_canaries_lost{stream="a"} 1');
+  expect(lines).toContain('errata_probe_cost_ratio{stream="a"} 0.08');
+  expect(lines).toContain('errata_quarantine_edits{stream="a"} 3');
+  expect(lines).toContain('errata_guard_exceeded{stream="a",budget="divergence"} 1');
+  expect(lines).toContain('errata_guard_limit{stream="a",budget="divergence"} 0.15');
+  expect(lines.filter((line) => line.startsWith('errata_forecast_edits_left'))).toEqual([
+    'errata_forecast_edits_left{stream="a",budget="retention"} 120',
+  ]);
+  expect(lines.some((line) => line.startsWith('errata_probe_ability_ratio{'))).toBe(false);
 });
 
 test('without the database the page says so and shows nothing out of date', async () => {

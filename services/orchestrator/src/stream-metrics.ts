@@ -1,6 +1,7 @@
-import { type LayerDrift, streamStatusSchema } from '@errata/contracts';
-import type { EvaluationFigures, Store, StreamFigures } from '@errata/store';
+import { type Forecast, type LayerDrift, streamStatusSchema } from '@errata/contracts';
+import type { EvaluationFigures, ProbeFigures, Store, StreamFigures } from '@errata/store';
 import { Gauge, type Registry } from 'prom-client';
+import { exportProbeMetrics } from './probe-metrics.js';
 
 /** Scrapes closer together than this share one reading of the database. */
 const freshMs = 5000;
@@ -39,16 +40,31 @@ const evaluationGauges: readonly (readonly [field: keyof EvaluationFigures, name
 ];
 
 export interface StreamMetricsOptions {
-  readonly store: Pick<Store, 'streamFigures' | 'newestEvaluations' | 'evaluationFigures' | 'storageBytes'>;
+  readonly store: Pick<
+    Store,
+    'streamFigures' | 'newestEvaluations' | 'evaluationFigures' | 'storageBytes' | 'probeFigures' | 'forecasts'
+  >;
   /** Streams that have a label of their own; the others are added up. */
   readonly limit: number;
 }
 
-interface Reading {
+/** What is read of the database for a page. */
+export interface Reading {
   readonly streams: readonly StreamFigures[];
   readonly evaluations: ReadonlyMap<string, EvaluationFigures>;
   readonly storage: { readonly log: number; readonly database: number };
+  readonly probes: readonly ProbeFigures[];
+  /** Of the streams within the limit that have a round. */
+  readonly forecasts: ReadonlyMap<string, readonly Forecast[]>;
 }
+
+/** Makes a gauge that is filled from the reading of the page. */
+export type FillGauge = <Label extends string>(
+  name: string,
+  help: string,
+  labelNames: readonly Label[],
+  fill: (gauge: Gauge<Label>, reading: Reading) => void,
+) => void;
 
 /**
  * Shows the state of streams as the database has it, read when the page is asked for: right after any restart, and the
@@ -70,13 +86,32 @@ export function exportStreamMetrics(registry: Registry, { store, limit }: Stream
     return new Map(found);
   }
 
+  /** A stream's forecast changes with its rounds alone. */
+  const foreseen = new Map<string, { readonly key: string; readonly found: readonly Forecast[] }>();
+
+  async function forecasts(
+    streams: readonly StreamFigures[],
+    probes: readonly ProbeFigures[],
+  ): Promise<Map<string, readonly Forecast[]>> {
+    const shown = streams.slice(0, limit);
+    for (const id of foreseen.keys()) if (!shown.some((stream) => stream.streamId === id)) foreseen.delete(id);
+    for (const { streamId, head } of shown) {
+      const round = probes.find((one) => one.streamId === streamId);
+      if (round === undefined || round.seq === 0) continue;
+      const key = `${head}/${round.seq}`;
+      if (foreseen.get(streamId)?.key !== key) foreseen.set(streamId, { key, found: await store.forecasts(streamId) });
+    }
+    return new Map([...foreseen].map(([id, { found }]) => [id, found]));
+  }
+
   const read = shared(async (): Promise<Reading> => {
-    const [streams, evaluated, storage] = await Promise.all([
+    const [streams, evaluated, storage, probes] = await Promise.all([
       store.streamFigures(),
       evaluations(),
       store.storageBytes(),
+      store.probeFigures(),
     ]);
-    return { streams, evaluations: evaluated, storage };
+    return { streams, evaluations: evaluated, storage, probes, forecasts: await forecasts(streams, probes) };
   });
 
   const gauge = <Label extends string>(
@@ -84,7 +119,7 @@ export function exportStreamMetrics(registry: Registry, { store, limit }: Stream
     help: string,
     labelNames: readonly Label[],
     fill: (gauge: Gauge<Label>, reading: Reading) => void,
-  ) =>
+  ): void => {
     new Gauge<Label>({
       name,
       help,
@@ -98,6 +133,7 @@ export function exportStreamMetrics(registry: Registry, { store, limit }: Stream
         else if (labelNames.length === 0) this.remove();
       },
     });
+  };
 
   new Gauge({
     name: 'errata_database_up',
@@ -146,6 +182,7 @@ export function exportStreamMetrics(registry: Registry, { store, limit }: Stream
         if (value !== null) self.set({ stream }, value);
       }
     });
+  exportProbeMetrics(gauge, limit);
 }
 
 /** The streams up to the limit and, where there are more, one that stands for the rest. */

@@ -1,4 +1,4 @@
-import { type DashboardSpec, figure, graph, type PanelSpec, query } from '../panels.js';
+import { type DashboardSpec, figure, graph, mean, type PanelSpec, query } from '../panels.js';
 
 const perLayer = (title: string, question: string, unit: string, metric: string): PanelSpec =>
   graph(title, question, unit, [
@@ -93,6 +93,58 @@ export const streamDrift: DashboardSpec = {
           'errata_drift_revocation_eigenvalue',
         ),
         perStream('Head', 'At which position was this measured?', 'short', 'errata_stream_head'),
+      ],
+    },
+    {
+      title: 'The model, probed after batches',
+      panels: [
+        graph('Perplexity, probed', 'Does the model still speak?', 'short', [
+          query('max by (stream) (errata_probe_perplexity{stream=~"$stream"})', '{{stream}}'),
+          query('max by (stream) (errata_probe_base_perplexity{stream=~"$stream"})', '{{stream}} unedited'),
+        ]),
+        graph('Divergence from the unedited model', 'How otherwise is held-out text predicted (nats)?', 'short', [
+          query('max by (stream) (errata_probe_divergence_nats{stream=~"$stream"})', '{{stream}}'),
+          query('max by (stream) (errata_guard_limit{stream=~"$stream", budget="divergence"})', '{{stream}} budget'),
+        ]),
+        graph('Earlier edits', 'Are earlier edits forgotten, by the steps since then?', 'percentunit', [
+          query(
+            'min by (stream, age) (errata_probe_retention_ratio{stream=~"$stream"})',
+            '{{stream}} {{age}} steps ago',
+          ),
+        ]),
+        perStream('General knowledge', 'Is anything else forgotten?', 'percentunit', 'errata_probe_ability_ratio'),
+        graph('Around the edits', 'Do edits generalise, and spill over?', 'percentunit', [
+          query('min by (stream) (errata_probe_paraphrase_ratio{stream=~"$stream"})', '{{stream}} paraphrases'),
+          query('min by (stream) (errata_probe_neighbour_ratio{stream=~"$stream"})', '{{stream}} neighbours kept'),
+        ]),
+        perStream('Canaries lost', 'Is an answer gone that must stay?', 'short', 'errata_probe_canaries_lost'),
+      ],
+    },
+    {
+      title: 'Budgets and guards',
+      panels: [
+        graph('Budgets exceeded', 'Which budget is exceeded (1)?', 'short', [
+          query('max by (stream, budget) (errata_guard_exceeded{stream=~"$stream"})', '{{stream}} {{budget}}'),
+        ]),
+        graph('Edits left', 'How long do budgets last at the present slope?', 'short', [
+          query('min by (stream, budget) (errata_forecast_edits_left{stream=~"$stream"})', '{{stream}} {{budget}}'),
+        ]),
+        graph('What guards did', 'Which budget made them act?', 'short', [
+          query(
+            'sum by (budget, action) (increase(errata_guard_actions_total[$__rate_interval]))',
+            '{{budget}} {{action}}',
+          ),
+        ]),
+        perStream('Edits in quarantine', 'What waits for a person?', 'short', 'errata_quarantine_edits'),
+        perStream(
+          'Cost of measuring',
+          'Which share of the time of editing does measuring take?',
+          'percentunit',
+          'errata_probe_cost_ratio',
+        ),
+        graph('Time of a probe, mean', 'What is dear?', 's', [
+          query(mean('errata_probe_duration_seconds', ['kind']), '{{kind}}'),
+        ]),
       ],
     },
     {
