@@ -19,6 +19,7 @@ import { addGuards } from './commands/guards.js';
 import { addHistory } from './commands/history.js';
 import { addPublish } from './commands/publish.js';
 import { addQuarantine } from './commands/quarantine.js';
+import { addReport } from './commands/report.js';
 import { addRetention } from './commands/retention.js';
 import { addRevocations } from './commands/revocations.js';
 import { addStack } from './commands/stack.js';
@@ -65,6 +66,7 @@ export function createProgram(io: ProgramIo): Command {
   addGuards(program, contextOf);
   addCanaries(program, contextOf);
   addQuarantine(program, contextOf);
+  addReport(program, contextOf);
   addCompare(program, contextOf);
   addRetention(program, contextOf);
   addExport(program, contextOf);

@@ -80,13 +80,13 @@ export function probeRecords(
       const drawn = await db.prisma.$queryRaw<{ id: string; seq: number; column: number }[]>`
         SELECT id, seq, "column" FROM (
           SELECT id, seq, "column", row_number() OVER (PARTITION BY floor(log(greatest(1, ${seq} - seq))) ORDER BY md5(id)) AS place
-          FROM (SELECT id, seq, "column" FROM edits WHERE stream_id = ${streamId} AND status = 'verified' AND seq < ${seq}
+          FROM (SELECT id, seq, "column" FROM edits WHERE stream_id = ${streamId} AND status = 'verified' AND adapter_id IS NULL AND seq < ${seq}
                 ${inherited}) live
         ) ranked ORDER BY place, md5(id) LIMIT ${count}`;
       const rows = await db.prisma.edit.findMany({ where: { id: { in: drawn.map(({ id }) => id) } } });
       return drawn.flatMap(({ id, seq: written, column }) => {
         const row = rows.find((one) => one.id === id);
-        return row
+        return row && row.adapterId === null
           ? [{ edit: toEdit({ ...row, status: 'verified', seq: written, column }), age: ageBucket(seq - written) }]
           : [];
       });

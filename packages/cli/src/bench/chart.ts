@@ -4,8 +4,11 @@ import { createAxis, type ScaleKind } from './axis.js';
 export interface Series {
   readonly name: string;
   readonly points: readonly (readonly [x: number, y: number])[];
-  /** `dashed` for what is computed rather than measured; `dots` where points are many. Default `line`: with markers. */
-  readonly style?: 'line' | 'dashed' | 'dots';
+  /**
+   * `dashed` for what is computed rather than measured; `dots` where points are many, `rings` where they belong to no line.
+   * Default `line`: with markers.
+   */
+  readonly style?: 'line' | 'dashed' | 'dots' | 'rings';
   /** Which of the eight colours; series of one colour belong together. Default: its place in the list. */
   readonly colour?: number;
 }
@@ -18,8 +21,12 @@ export interface Chart {
   readonly xLabel: string;
   readonly yLabel: string;
   readonly xScale: ScaleKind;
+  /** Whether x is a count: no marks between whole numbers. */
+  readonly wholeX?: boolean;
   readonly yScale: ScaleKind;
   readonly series: readonly Series[];
+  /** Places along the x axis that something happened at. */
+  readonly marks?: readonly { readonly x: number; readonly label: string }[];
 }
 
 const width = 760;
@@ -33,7 +40,7 @@ const labelHeight = 16;
 /** Colours of Okabe and Ito (2008), told apart with any colour vision; mid-tones that stand out on white and black. */
 const colours = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#888888', '#b2a600'];
 
-const styles = `text{font:13px system-ui,sans-serif;fill:#333}.title{font-size:16px;font-weight:600}.small{font-size:12px;fill:#666}.grid{stroke:#888;stroke-opacity:.25}.axis{stroke:#888}@media(prefers-color-scheme:dark){text{fill:#ddd}.small{fill:#aaa}}`;
+const styles = `text{font:13px system-ui,sans-serif;fill:#333}.title{font-size:16px;font-weight:600}.small{font-size:12px;fill:#666}.grid{stroke:#888;stroke-opacity:.25}.axis{stroke:#888}.mark{stroke:#d55e00;stroke-dasharray:2 3}@media(prefers-color-scheme:dark){text{fill:#ddd}.small{fill:#aaa}}`;
 
 /**
  * The chart as an SVG document, readable on light and dark ground. Curves are named beside their ends.
@@ -42,10 +49,7 @@ const styles = `text{font:13px system-ui,sans-serif;fill:#333}.title{font-size:1
 export function renderChart(chart: Chart): string {
   const points = chart.series.flatMap((series) => series.points);
   checkPoints(chart, points);
-  const xAxis = createAxis(
-    chart.xScale,
-    points.map(([x]) => x),
-  );
+  const xAxis = createAxis(chart.xScale, [...points.map(([x]) => x), ...(chart.marks ?? []).map((mark) => mark.x)]);
   const yAxis = createAxis(
     chart.yScale,
     points.map(([, y]) => y),
@@ -61,10 +65,12 @@ export function renderChart(chart: Chart): string {
       line(plot.left, y(tick), right, y(tick), 'grid'),
       text(plot.left - 8, y(tick) + 4, yAxis.label(tick), 'class="small" text-anchor="end"'),
     ]),
-    ...xAxis.ticks.flatMap((tick) => [
-      line(x(tick), plot.top, x(tick), bottom, 'grid'),
-      text(x(tick), bottom + 18, xAxis.label(tick), 'class="small" text-anchor="middle"'),
-    ]),
+    ...xAxis.ticks
+      .filter((tick) => chart.wholeX !== true || Number.isInteger(tick))
+      .flatMap((tick) => [
+        line(x(tick), plot.top, x(tick), bottom, 'grid'),
+        text(x(tick), bottom + 18, xAxis.label(tick), 'class="small" text-anchor="middle"'),
+      ]),
     line(plot.left, bottom, right, bottom, 'axis'),
     line(plot.left, plot.top, plot.left, bottom, 'axis'),
     text(plot.left + plotWidth / 2, height - 14, chart.xLabel, 'text-anchor="middle"'),
@@ -74,6 +80,10 @@ export function renderChart(chart: Chart): string {
       chart.yLabel,
       `text-anchor="middle" transform="rotate(-90 20 ${round(plot.top + plotHeight / 2)})"`,
     ),
+    ...(chart.marks ?? []).flatMap((mark) => [
+      line(x(mark.x), plot.top, x(mark.x), bottom, 'mark'),
+      text(x(mark.x) - 4, plot.top + 12, mark.label, 'class="small" text-anchor="end"'),
+    ]),
     ...chart.series.map((series, i) => drawSeries(series, colours[(series.colour ?? i) % colours.length], x, y)),
     ...labels(chart.series, y, right),
   ];
@@ -111,6 +121,10 @@ function drawSeries(series: Series, colour: string, x: (v: number) => number, y:
       return `${path} stroke-dasharray="6 5"/>`;
     case 'dots':
       return dots(2, 0.7);
+    case 'rings':
+      return places
+        .map(([cx, cy]) => `<circle cx="${cx}" cy="${cy}" r="4.5" fill="none" stroke="${colour}" stroke-width="2"/>`)
+        .join('');
   }
 }
 
