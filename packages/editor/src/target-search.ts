@@ -54,20 +54,18 @@ export async function searchStep(model: Model, search: Search, from: number, opt
   const { tf } = model.engine;
   const { suffixes } = search;
   const { layout, rows } = suffixes;
+  const watched = rows.flatMap((row, r) => row.watched.map((w) => ({ ...w, row: r, edit: row.edit })));
+  const leaving = watched.map((w) => layout.starts[w.row] + w.offset);
   const moved = addDeltas(model, search);
-  let run: TracedRun | undefined;
+  let run: TracedRun;
   try {
-    run = await forwardTraced(model, moved, layout, { from, past: suffixes.past, ...options });
+    run = await forwardTraced(model, moved, layout, { from, past: suffixes.past, leaving, ...options });
   } finally {
-    // With no layer above the last edited one, what goes in comes out.
-    if (run?.hidden !== moved) moved.dispose();
+    moved.dispose();
   }
+  const { hidden } = run;
   const owned: Tensor[] = [];
   try {
-    const watched = rows.flatMap((row, r) => row.watched.map((w) => ({ ...w, row: r, edit: row.edit })));
-    const positions = watched.map((w) => layout.starts[w.row] + w.offset);
-    const hidden = pickRows(model, run.hidden, positions);
-    owned.push(hidden);
     if (!search.objective) {
       const created = await createObjective(
         model,
@@ -94,11 +92,9 @@ export async function searchStep(model: Model, search: Search, from: number, opt
     }
     if (search.states.every((state) => state.over)) return false;
 
-    const scattered = scatterRows(model, gradient, positions, layout.tokens);
-    owned.push(scattered);
-    const toHidden = await backward(model, scattered, layout, run, { from, ...options });
+    const toHidden = await backward(model, gradient, layout, run, { from, ...options });
     const atLookup = pickRows(model, toHidden, layout.starts);
-    if (toHidden !== scattered) toHidden.dispose();
+    toHidden.dispose();
     const values = (await atLookup.data()) as Float32Array;
     atLookup.dispose();
     const owners = rows.map((row) => row.edit);
@@ -163,19 +159,6 @@ function addDeltas(model: Model, { states, suffixes }: Search): Tensor {
   return scoped(tf, (): Tensor => {
     const added = tf.gather(tf.tensor2d(deltas, [states.length + 1, size]), tf.tensor1d(index, 'int32'));
     return tf.add(suffixes.hidden, added);
-  });
-}
-
-/** [tokens, n] with the given rows at the given positions and zero elsewhere. */
-function scatterRows(model: Model, rows: Tensor, positions: readonly number[], tokens: number): Tensor {
-  const { tf } = model.engine;
-  const index = new Int32Array(tokens);
-  positions.forEach((position, i) => {
-    index[position] = i + 1;
-  });
-  return scoped(tf, (): Tensor => {
-    const padded = tf.concat([tf.zeros([1, rows.shape[1] as number]), rows], 0);
-    return tf.gather(padded, tf.tensor1d(index, 'int32'));
   });
 }
 

@@ -98,6 +98,45 @@ describe.each(Object.entries(tinyTraits))('backward pass of a %s model', (_, tra
     }
   });
 
+  it.each([1, 'the last'] as const)('runs the tokens that leave alone as among all, from layer %s', async (first) => {
+    const { tf } = model.engine;
+    const { hiddenSize: size, layers } = model.config;
+    const from = first === 1 ? 1 : layers;
+    const layout = createLayout(tf, model.config, [
+      { first: 0, count: 4 },
+      { first: 0, count: 2 },
+    ]);
+    const leaving = [3, 1, 5];
+    const hidden: Tensor = tf.tensor2d(randoms(layout.tokens * size, 3), [layout.tokens, size]);
+    const values = randoms(leaving.length * size, 4);
+    const spread = new Float32Array(layout.tokens * size);
+    leaving.forEach((token, i) => {
+      spread.set(values.subarray(i * size, (i + 1) * size), token * size);
+    });
+    const before = tf.memory().numTensors;
+    const run = async (options: { leaving?: number[] }, gradient: Float32Array): Promise<Float32Array[]> => {
+      const seed: Tensor = tf.tensor2d(gradient, [gradient.length / size, size]);
+      const traced = await forwardTraced(model, hidden, layout, { from, ...options });
+      const toHidden = await backward(model, seed, layout, traced, { from });
+      const out = options.leaving ? traced.hidden.clone() : pickRows(model, traced.hidden, leaving);
+      const found = [(await out.data()) as Float32Array, (await toHidden.data()) as Float32Array];
+      free(tf, out, seed, ...(toHidden === seed ? [] : [toHidden]));
+      if (traced.hidden !== hidden) disposeTrace(model, traced);
+      return found;
+    };
+    const all = await run({}, spread);
+    const some = await run({ leaving }, values);
+    expect(tf.memory().numTensors).toBe(before + (first === 1 ? 2 : 0));
+    layout.dispose();
+    hidden.dispose();
+    for (const [i, expected] of all.entries()) {
+      expect(some[i].length).toBe(expected.length);
+      const scale = Math.hypot(...expected);
+      expect(scale).toBeGreaterThan(0.1);
+      expect(Math.hypot(...expected.map((x, j) => x - some[i][j])) / scale).toBeLessThan(1e-5);
+    }
+  });
+
   it('gives factors and dense weights the same output', async () => {
     const { tf } = model.engine;
     const { hiddenSize, intermediateSize } = model.config;

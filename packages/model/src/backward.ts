@@ -6,51 +6,64 @@ import {
   type FeedForwardTrace,
   projectTraced,
 } from './block.js';
-import { positioned } from './forward.js';
+import { pickRows, positioned } from './forward.js';
 import type { Layout } from './layout.js';
+import { linear, linearBackward } from './linear.js';
 import { free, scoped } from './memory.js';
 import { type NormTrace, normalizeBackward, rmsNormBackward } from './norm.js';
 import type { Deltas, KeyValues, LayerDelta, LayerWeights, Model, Pause, Tensor } from './types.js';
 
 /** Hidden states after a run of layers with what their gradient needs. */
 export interface TracedRun {
+  /** Of the tokens that leave the last layer, [leaving or tokens, hidden size]. */
   readonly hidden: Tensor;
   readonly traces: readonly BlockTrace[];
+  readonly leaving: readonly number[] | null;
+}
+
+/** Options of {@link forwardTraced}. */
+export interface TracedOptions {
+  readonly from: number;
+  /** Keys and values of the earlier columns, one for each layer from `from`. */
+  readonly past?: readonly KeyValues[];
+  readonly deltas?: Deltas;
+  /** The packed tokens, each once, whose hidden states are wanted; all where left out. */
+  readonly leaving?: readonly number[];
+  readonly pause?: Pause;
 }
 
 /**
  * Runs layers `from` to the last, keeping what {@link backward} needs. The caller disposes the result with
  * {@link disposeTrace}; `hidden` stays the caller's.
- * @param past keys and values of the earlier columns, one for each layer from `from`
  */
 export async function forwardTraced(
   model: Model,
   hidden: Tensor,
   layout: Layout,
-  options: { from: number; past?: readonly KeyValues[]; deltas?: Deltas; pause?: Pause },
+  options: TracedOptions,
 ): Promise<TracedRun> {
   const { tf } = model.engine;
   const traces: BlockTrace[] = [];
   const { from } = options;
+  const { layers } = model.config;
+  const leaving = options.leaving ?? null;
+  if (leaving && from >= layers) return { hidden: pickRows(model, hidden, leaving), traces, leaving };
   let current = from === 0 && model.weights.positions ? positioned(model, hidden, layout) : hidden;
   try {
-    for (let layer = from; layer < model.config.layers; layer++) {
+    for (let layer = from; layer < layers; layer++) {
       const step = scoped(tf, () =>
-        tracedBlock(
-          model,
-          model.weights.layers[layer],
-          current,
-          layout,
-          options.past?.[layer - from],
-          options.deltas?.get(layer),
-        ),
+        tracedBlock(model, model.weights.layers[layer], current, layout, {
+          past: options.past?.[layer - from],
+          delta: options.deltas?.get(layer),
+          leaving: layer === layers - 1 ? leaving : null,
+        }),
       );
       traces.push(step.trace);
       if (current !== hidden) current.dispose();
       current = step.hidden;
       await options.pause?.();
     }
-    return { hidden: current, traces };
+    return { hidden: current, traces, leaving };
   } catch (error) {
     if (current !== hidden) current.dispose();
     free(tf, traces);
@@ -63,12 +76,12 @@ function tracedBlock(
   weights: LayerWeights,
   input: Tensor,
   layout: Layout,
-  past?: KeyValues,
-  delta?: LayerDelta,
+  { past, delta, leaving }: { past?: KeyValues; delta?: LayerDelta; leaving: readonly number[] | null },
 ): { hidden: Tensor; trace: BlockTrace } {
   const { mid, source, trace: attention } = attend(model, weights, input, layout, past);
-  const { activations, trace } = activate(model, weights, source);
-  const { hidden, postNorm } = projectTraced(model, weights, mid, activations, delta);
+  const only = (x: Tensor): Tensor => (leaving ? pickRows(model, x, leaving) : x);
+  const { activations, trace } = activate(model, weights, only(source));
+  const { hidden, postNorm } = projectTraced(model, weights, only(mid), activations, delta);
   return { hidden, trace: { attention, feedForward: { ...trace(), postNorm } } };
 }
 
@@ -78,8 +91,8 @@ export function disposeTrace(model: Model, run: TracedRun): void {
 }
 
 /**
- * Gradient with respect to the hidden states that entered a traced run, from the gradient with respect to those that
- * left it ([tokens, hidden size] both). Weights, past keys and past values are constants.
+ * Gradient with respect to the hidden states that entered a traced run, [tokens, hidden size], from the gradient with
+ * respect to those that left it, of the shape of {@link TracedRun.hidden}. Weights, past keys and past values are constants.
  */
 export async function backward(
   model: Model,
@@ -88,11 +101,16 @@ export async function backward(
   run: TracedRun,
   options: { from: number; deltas?: Deltas; pause?: Pause },
 ): Promise<Tensor> {
+  const last = run.traces.length - 1;
+  if (run.leaving && last < 0) return spreadRows(model, gradient, run.leaving, layout.tokens);
   let current = gradient;
-  for (let i = run.traces.length - 1; i >= 0; i--) {
+  for (let i = last; i >= 0; i--) {
     const layer = options.from + i;
     const next = scoped(model.engine.tf, () =>
-      blockBackward(model, model.weights.layers[layer], current, layout, run.traces[i], options.deltas?.get(layer)),
+      blockBackward(model, model.weights.layers[layer], current, layout, run.traces[i], {
+        delta: options.deltas?.get(layer),
+        leaving: i === last ? run.leaving : null,
+      }),
     );
     if (current !== gradient) current.dispose();
     current = next;
@@ -112,14 +130,28 @@ function blockBackward(
   gradient: Tensor,
   layout: Layout,
   trace: BlockTrace,
-  delta?: LayerDelta,
+  { delta, leaving }: { delta?: LayerDelta; leaving: readonly number[] | null },
 ): Tensor {
   const { tf } = model.engine;
   const toSource = feedForwardBackward(model, weights, gradient, trace.feedForward, delta);
   const { parallel } = model.config;
-  const toMid: Tensor = parallel ? gradient : tf.add(gradient, toSource);
+  const all = (x: Tensor): Tensor => (leaving ? spreadRows(model, x, leaving, layout.tokens) : x);
+  const toMid = all(parallel ? gradient : tf.add(gradient, toSource));
   const toHidden: Tensor = tf.add(toMid, attentionBackward(model, weights, toMid, layout, trace.attention));
-  return parallel ? tf.add(toHidden, toSource) : toHidden;
+  return parallel ? tf.add(toHidden, all(toSource)) : toHidden;
+}
+
+/** The opposite of {@link pickRows}: [count, n] with the given rows at their places and zero elsewhere. */
+function spreadRows(model: Model, rows: Tensor, places: readonly number[], count: number): Tensor {
+  const { tf } = model.engine;
+  const index = new Int32Array(count);
+  places.forEach((place, i) => {
+    index[place] = i + 1;
+  });
+  return scoped(tf, (): Tensor => {
+    const padded = tf.concat([tf.zeros([1, rows.shape[1] as number]), rows], 0);
+    return tf.gather(padded, tf.tensor1d(index, 'int32'));
+  });
 }
 
 /** From the gradient of what the feed-forward adds to that of what it reads. */
@@ -134,14 +166,14 @@ function feedForwardBackward(
   const { feedForwardPostNorm: postNorm, gate, up } = weights;
   const toOutput =
     postNorm && trace.postNorm ? scaledNormBackward(model, gradient, postNorm, trace.postNorm) : gradient;
-  let toActivations: Tensor = tf.matMul(toOutput, delta?.kind === 'dense' ? delta.weight : weights.down);
+  let toActivations: Tensor = linearBackward(model, toOutput, delta?.kind === 'dense' ? delta.weight : weights.down);
   if (delta?.kind === 'factors')
-    toActivations = tf.add(toActivations, tf.matMul(tf.matMul(toOutput, delta.left, false, true), delta.right));
+    toActivations = tf.add(toActivations, linearBackward(model, linear(model, toOutput, delta.left), delta.right));
   const toSloped = tf.mul(toActivations, trace.slope) as Tensor;
   const toNormed: Tensor =
     gate && trace.activated
-      ? tf.add(tf.matMul(toSloped, gate), tf.matMul(tf.mul(toActivations, trace.activated) as Tensor, up))
-      : tf.matMul(toSloped, up);
+      ? tf.add(linearBackward(model, toSloped, gate), linearBackward(model, tf.mul(toActivations, trace.activated), up))
+      : linearBackward(model, toSloped, up);
   return normalizeBackward(model, toNormed, trace.norm);
 }
 
@@ -153,13 +185,12 @@ function attentionBackward(
   layout: Layout,
   trace: AttentionTrace,
 ): Tensor {
-  const { tf } = model.engine;
   const { attentionPostNorm: postNorm } = weights;
   const toOutput =
     postNorm && trace.postNorm ? scaledNormBackward(model, gradient, postNorm, trace.postNorm) : gradient;
-  const toMixed = tf.matMul(toOutput, weights.output);
-  const toSlots = headsBackward(model, weights, toMixed as Tensor, layout, trace);
-  return normalizeBackward(model, tf.matMul(toSlots, weights.queryKeyValue), trace.norm);
+  const toMixed = linearBackward(model, toOutput, weights.output);
+  const toSlots = headsBackward(model, weights, toMixed, layout, trace);
+  return normalizeBackward(model, linearBackward(model, toSlots, weights.queryKeyValue), trace.norm);
 }
 
 function scaledNormBackward(model: Model, gradient: Tensor, weight: Tensor, trace: NormTrace): Tensor {

@@ -1,6 +1,6 @@
 import { activation } from './activation.js';
 import type { AttentionView, Layout } from './layout.js';
-import { linear } from './linear.js';
+import { linear, linearBackward } from './linear.js';
 import { type NormTrace, normalize, rmsNorm } from './norm.js';
 import type { KeyValues, LayerDelta, LayerWeights, Model, Tensor } from './types.js';
 
@@ -171,7 +171,7 @@ export function projectTraced(
   const matrix = delta?.kind === 'dense' ? delta.weight : weights.down;
   let output = linear(model, activations, matrix, weights.downBias);
   if (delta?.kind === 'factors')
-    output = tf.add(output, tf.matMul(linear(model, activations, delta.right), delta.left));
+    output = tf.add(output, linearBackward(model, linear(model, activations, delta.right), delta.left));
   const { added, trace } = postNormed(model, output, weights.feedForwardPostNorm);
   return { hidden: tf.add(mid, added), postNorm: trace };
 }

@@ -1,5 +1,5 @@
 import type { ModelConfig } from './config.js';
-import { linear } from './linear.js';
+import { linear, linearBackward } from './linear.js';
 import { type NormTrace, normalize, normalizeBackward } from './norm.js';
 import type { Model, Tensor } from './types.js';
 
@@ -38,5 +38,5 @@ export function unembedBackward(model: Model, gradient: Tensor, logits: Tensor):
   const { tf } = model.engine;
   const cap = model.config.logitCap;
   const toScores = cap === null ? gradient : tf.mul(gradient, tf.sub(1, tf.square(tf.div(logits, cap))));
-  return tf.matMul(toScores as Tensor, model.weights.unembedding);
+  return linearBackward(model, toScores, model.weights.unembedding);
 }

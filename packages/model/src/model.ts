@@ -1,6 +1,7 @@
 import type { Engine } from '@errata/tensor';
 import { architectureOf } from './architectures/families.js';
 import { chatTokensOf } from './chat-tokens.js';
+import { collectGarbage } from './memory.js';
 import { type ModelFiles, openModelFiles } from './model-files.js';
 import { modelHash } from './model-hash.js';
 import { sinkOf, type Tokenizer, tokenizerFor } from './tokenizer.js';
@@ -30,6 +31,7 @@ export async function modelOf(
   const architecture = architectureOf(files);
   const sinkId = sinkOf(tokenizer, files.path);
   const weights = await loadWeights(engine, files.weights, architecture, pause);
+  collectGarbage();
   return {
     id,
     engine,

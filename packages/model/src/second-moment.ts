@@ -24,7 +24,8 @@ export async function secondMoments(
 ): Promise<SecondMoments> {
   const { tf } = model.engine;
   const size = model.config.intermediateSize;
-  const sums = new Map(layers.map((layer) => [layer, new Float64Array(size * size)]));
+  // Lower triangles, row after row.
+  const sums = new Map(layers.map((layer) => [layer, new Float64Array((size * (size + 1)) / 2)]));
   const pause = options.pause ?? (async () => undefined);
   let tokens = 0;
   for (let at = 0; at < sequences.length; at += groupSize) {
@@ -50,8 +51,10 @@ export async function secondMoments(
       hidden.dispose();
       for (const [layer, product] of products) {
         const values = await product.data();
+        product.dispose();
         const sum = sums.get(layer) as Float64Array;
-        for (let i = 0; i < sum.length; i++) sum[i] += values[i];
+        for (let row = 0, at = 0; row < size; row++)
+          for (let column = 0; column <= row; column++) sum[at++] += values[row * size + column];
         await pause();
       }
     } finally {
@@ -64,8 +67,10 @@ export async function secondMoments(
   }
   const moments = new Map<number, Float32Array>();
   for (const [layer, sum] of sums) {
-    const mean = new Float32Array(sum.length);
-    for (let i = 0; i < sum.length; i++) mean[i] = sum[i] / tokens;
+    const mean = new Float32Array(size * size);
+    for (let row = 0, at = 0; row < size; row++)
+      for (let column = 0; column <= row; column++)
+        mean[row * size + column] = mean[column * size + row] = sum[at++] / tokens;
     moments.set(layer, mean);
     sums.delete(layer);
   }

@@ -12,6 +12,10 @@ const loadTime = {
   TF_FORCE_GPU_ALLOW_GROWTH: 'true',
   // Else newer cards round the factors of fp32 products to 10 bits.
   NVIDIA_TF32_OVERRIDE: '0',
+  // oneDNN's products, else taken only on processors with VNNI: on others they are up to twice as fast as Eigen's, too.
+  TF_ENABLE_ONEDNN_OPTS: '1',
+  // The thread that waits for a product works on it.
+  TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD: '1',
 };
 
 /** tfjs-node calls these two, which Node 23 removed. */

@@ -14,11 +14,7 @@ export function targetsText(report: TargetsReport): string {
       ['', 'seconds an edit', 'ours is'],
       [
         ...rows(report),
-        [
-          'PyTorch, plain loop',
-          seconds(report.torchNaiveSecondsPerEdit),
-          times(report, report.torchNaiveSecondsPerEdit),
-        ],
+        ['PyTorch, plain loop', seconds(report.torchNaiveSecondsPerEdit), share(report.speedupOverTorchNaive)],
       ],
     ),
     '',
@@ -76,13 +72,14 @@ export function memoryText(report: MemoryReport): string {
 type Timed = ModelBenchReport & {
   readonly secondsPerEdit: number;
   readonly naiveSecondsPerEdit: number;
+  readonly speedupOverNaive: number;
   readonly torchSecondsPerEdit: number | null;
 };
 
 function rows(report: Timed): string[][] {
   return [
     ['Errata', seconds(report.secondsPerEdit), ''],
-    ['one edit at a time, plain', seconds(report.naiveSecondsPerEdit), times(report, report.naiveSecondsPerEdit)],
+    ['one edit at a time, plain', seconds(report.naiveSecondsPerEdit), share(report.speedupOverNaive)],
     ['PyTorch', seconds(report.torchSecondsPerEdit), times(report, report.torchSecondsPerEdit)],
   ];
 }
@@ -104,6 +101,11 @@ function framed(report: ModelBenchReport, what: string, lines: readonly string[]
 
 function seconds(value: number | null): string {
   return value === null ? '–' : value.toPrecision(3);
+}
+
+/** Our time over theirs, from our speed over theirs. */
+function share(speedup: number | null): string {
+  return speedup === null ? '–' : `${(1 / speedup).toFixed(2)} ×`;
 }
 
 function times({ secondsPerEdit }: Timed, theirs: number | null): string {

@@ -9,9 +9,9 @@ const tries = 4;
 
 /**
  * Floating-point operations that the loop of a target search cannot do without: products with the matrices of the layers
- * above the last edited one, forward and back, on the tokens from the lookup position on, and with the
- * unembedding at the watched positions, there and back. Left out: attention, all that is no product with a weight, and
- * what is run once before the loop.
+ * above the last edited one, forward and back, on the tokens from the lookup position on (in the last feed-forward on the
+ * watched ones alone), and with the unembedding at the watched positions, there and back. Left out: attention, all
+ * that is no product with a weight, and what is run once before the loop.
  */
 export function searchFlops(
   model: Model,
@@ -21,7 +21,8 @@ export function searchFlops(
 ): number {
   const { hiddenSize, intermediateSize, heads, keyValueHeads, headSize, vocabularySize, layers, gated } = model.config;
   const attention = (heads + 2 * keyValueHeads) * headSize + heads * headSize;
-  const layer = 2 * hiddenSize * (attention + (gated ? 3 : 2) * intermediateSize);
+  const feedForward = 2 * hiddenSize * (gated ? 3 : 2) * intermediateSize;
+  const layer = 2 * hiddenSize * attention + feedForward;
   const above = layers - 1 - config.layers[config.layers.length - 1];
   return edits.reduce((sum, edit, e) => {
     const rows = targetRows(model, [edit], config);
@@ -29,7 +30,12 @@ export function searchFlops(
     const positions = rows.reduce((count, { watched }) => count + watched.length, 0);
     const { losses, steps } = figures[e];
     const measured = losses.length;
-    return sum + (measured + steps) * tokens * above * layer + measured * positions * 4 * hiddenSize * vocabularySize;
+    const last = above > 0 ? (tokens - positions) * feedForward : 0;
+    return (
+      sum +
+      (measured + steps) * (tokens * above * layer - last) +
+      measured * positions * 4 * hiddenSize * vocabularySize
+    );
   }, 0);
 }
 
