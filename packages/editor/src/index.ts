@@ -5,7 +5,8 @@ export {
   type TargetProgress,
   type TargetRequest,
 } from './joint-targets.js';
-export { KeyFinder, type KeyRequest, type Keys } from './keys.js';
+export type { KeyRequest, Keys } from './key-request.js';
+export { KeyFinder } from './keys.js';
 export { type EditText, type LocatedPrompt, locate, locateEssence } from './lookup.js';
 export { findPreset, type Preset, type PresetQuery, parsePreset, presetFor, requirePreset } from './presets.js';
 export { defaultSearchBytes } from './search-memory.js';

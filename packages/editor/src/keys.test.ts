@@ -12,8 +12,10 @@ import {
 import { generator, tinyModel, tinyTraits } from '@errata/model/testing';
 import { createEngine } from '@errata/tensor';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { keyRows } from './key-rows.js';
 import { KeyFinder } from './keys.js';
 import { type EditText, locate } from './lookup.js';
+import { passBytes } from './search-memory.js';
 
 const config: EditorConfig = {
   layers: [0, 1, 2],
@@ -90,10 +92,23 @@ describe.each(Object.entries(tinyTraits))('keys of a %s model', (_, traits) => {
     });
   };
 
-  it('are those of whole forward passes while the layers below change one after the other', async () => {
+  /** Of each edit alone, in bytes. */
+  const sizes = (): { running: number; kept: number }[] =>
+    edits.map((edit) => {
+      const lengths = keyRows(model, edit, config).map(({ ids }) => ids.length);
+      const tokens = lengths.reduce((sum, length) => sum + length, 0);
+      return passBytes(model.config, { rows: lengths.length, tokens, longestRow: Math.max(...lengths) });
+    });
+  const most = (): number => Math.max(...sizes().map(({ running, kept }) => running + kept));
+
+  it.each([
+    ['at once', () => Number.POSITIVE_INFINITY],
+    ['in parts that are kept', () => most() + sizes().reduce((sum, { kept }) => sum + kept, 0)],
+    ['in parts that begin anew', () => most()],
+  ])('are those of whole forward passes while the layers below change one after the other, %s', async (_, bytes) => {
     const { tf } = model.engine;
     const before = tf.memory().numTensors;
-    const finder = new KeyFinder(model);
+    const finder = new KeyFinder(model, { memoryBytes: bytes() });
     const deltas = new Map<number, LayerDelta>();
     const versions = new Map<number, string>();
     const version = (layer: number): string => versions.get(layer) ?? 'base';
@@ -117,8 +132,21 @@ describe.each(Object.entries(tinyTraits))('keys of a %s model', (_, traits) => {
     versions.set(0, 'second:0');
     close((await finder.find({ edits, config, layer: 2, deltas, version })).keys, (await plain(2, deltas)).keys);
 
+    // Other edits than those that are kept.
+    const [first] = edits;
+    const one = await finder.find({ edits: [first], config, layer: 2, deltas, version });
+    close(one.keys, (await plain(2, deltas)).keys.slice(0, 1));
+
     finder.dispose();
     for (const delta of deltas.values()) disposeDelta(delta);
     expect(tf.memory().numTensors).toBe(before);
+  });
+
+  it('refuse an edit that does not fit the memory, by its place', async () => {
+    const sky = sizes()[0];
+    const finder = new KeyFinder(model, { memoryBytes: sky.running + sky.kept });
+    await expect(
+      finder.find({ edits, config, layer: 0, deltas: new Map(), version: () => 'base' }),
+    ).rejects.toMatchObject({ code: 'OUT_OF_MEMORY', message: expect.stringContaining('edit 1') });
   });
 });

@@ -67,17 +67,10 @@ export function joinSizes(a: SearchSize, b: SearchSize): SearchSize {
  */
 export function searchBytes(config: ModelConfig, size: SearchSize, from: number): number {
   const { hiddenSize, intermediateSize, heads, keyValueHeads, headSize, vocabularySize, layers } = config;
-  const slots = (heads + 2 * keyValueHeads) * headSize;
   const keysAndValues = 2 * keyValueHeads * headSize;
   const above = layers - from;
   const past = size.longestPrefix + size.longestShared;
-
-  const layer = (tokens: number, width: number, columns: number): number =>
-    tokens * (hiddenCopies * hiddenSize + intermediateCopies * intermediateSize + 3 * slots) +
-    size.rows * (2 * width * heads * headSize + columns * keysAndValues + scoreCopies * heads * width * columns);
-  // Rotations of every slot, masks, and the indices by which heads are gathered.
-  const layout = (tokens: number, width: number, columns: number): number =>
-    tokens * 2 * slots + size.rows * (columns * width * heads + 3 * width * heads);
+  const { rows } = size;
 
   const cache = above * size.rows * past * keysAndValues;
   const anchors = size.positions * (config.logitCap === null ? hiddenSize : vocabularySize);
@@ -88,8 +81,8 @@ export function searchBytes(config: ModelConfig, size: SearchSize, from: number)
   const preparing =
     spread +
     size.tokens * hiddenSize +
-    layer(size.tokens, size.longestRow, allColumns) +
-    layout(size.tokens, size.longestRow, allColumns);
+    pass(config, { rows, tokens: size.tokens, width: size.longestRow, columns: allColumns }) +
+    layout(config, { rows, tokens: size.tokens, width: size.longestRow, columns: allColumns });
 
   const columns = past + size.longestSuffix;
   const traced =
@@ -97,9 +90,47 @@ export function searchBytes(config: ModelConfig, size: SearchSize, from: number)
     size.rows *
       (size.longestSuffix * heads * headSize + columns * keysAndValues + heads * size.longestSuffix * columns);
   const measuring = logitCopies * Math.min(size.positions, logitPositions(config)) * vocabularySize;
-  const running =
-    above * traced +
-    layout(size.suffixTokens, size.longestSuffix, columns) +
-    Math.max(measuring, layer(size.suffixTokens, size.longestSuffix, columns));
+  const suffixes = { rows, tokens: size.suffixTokens, width: size.longestSuffix, columns };
+  const running = above * traced + layout(config, suffixes) + Math.max(measuring, pass(config, suffixes));
   return bytesPerValue * (kept + Math.max(preparing, running));
+}
+
+/** What the forward pass of whole rows depends on. */
+export interface PassSize {
+  readonly rows: number;
+  readonly tokens: number;
+  readonly longestRow: number;
+}
+
+/** About the most bytes that rows hold while they run through a layer, and what a caller keeps of them between layers. */
+export function passBytes(config: ModelConfig, size: PassSize): { running: number; kept: number } {
+  const { hiddenSize, intermediateSize } = config;
+  const { rows, tokens, longestRow } = size;
+  const shape = { rows, tokens, width: longestRow, columns: longestRow };
+  const kept = tokens * (hiddenSize + intermediateSize) + layout(config, shape);
+  return { running: bytesPerValue * (tokens * hiddenSize + pass(config, shape)), kept: bytesPerValue * kept };
+}
+
+/** Rows of up to `width` new tokens that see up to `columns`. */
+interface Shape {
+  readonly rows: number;
+  readonly tokens: number;
+  readonly width: number;
+  readonly columns: number;
+}
+
+/** Values that one layer holds at once. */
+function pass(config: ModelConfig, { rows, tokens, width, columns }: Shape): number {
+  const { hiddenSize, intermediateSize, heads, keyValueHeads, headSize } = config;
+  const slots = (heads + 2 * keyValueHeads) * headSize;
+  return (
+    tokens * (hiddenCopies * hiddenSize + intermediateCopies * intermediateSize + 3 * slots) +
+    rows *
+      (2 * width * heads * headSize + columns * 2 * keyValueHeads * headSize + scoreCopies * heads * width * columns)
+  );
+}
+
+/** Rotations of every slot, masks, and the indices by which heads are gathered. */
+function layout({ heads, keyValueHeads, headSize }: ModelConfig, { rows, tokens, width, columns }: Shape): number {
+  return tokens * 2 * (heads + 2 * keyValueHeads) * headSize + rows * (columns * width * heads + 3 * width * heads);
 }

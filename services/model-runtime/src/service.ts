@@ -47,7 +47,7 @@ export interface ServiceParts {
 /** The methods of errata.v1.ModelRuntimeService. */
 export function createService(parts: ServiceParts): ModelRuntimeServiceServer {
   const { model, metrics } = parts;
-  const keyFinder = new KeyFinder(model);
+  const keyFinder = new KeyFinder(model, { memoryBytes: parts.limits.memoryBytes });
   const perplexities = new Map<string, { perplexity: number; tokens: number }>();
   const baseStates: BaseStates = new Map();
   const engine = createEngineRunner(parts);
