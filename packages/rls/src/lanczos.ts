@@ -15,22 +15,28 @@ export function fixedStart(n: number, seed = 0): Float64Array {
   });
 }
 
+/** Steps between two looks at whether the largest value still grows. */
+const LOOK_EVERY = 6;
+
 /**
  * Ritz values of a symmetric operator with their weights, ascending, by Lanczos iteration with full reorthogonalisation
  * (Golub & Van Loan, 10.1; the weights are those of stochastic Lanczos quadrature, Ubaru, Chen & Saad 2017). The extreme
  * values are estimates from within.
+ * @param settled ends early when the largest value has grown by no more than this share in six steps
  */
 export async function lanczosSpectrum(
   n: number,
   steps: number,
   start: Float64Array,
   apply: (x: Float64Array) => Promise<Float64Array>,
+  settled = 0,
 ): Promise<SpectrumPoint[]> {
   const basis: Float64Array[] = [];
   const diagonal: number[] = [];
   const off: number[] = [];
   let next = start;
   let size = norm(start);
+  let largest = 0;
   for (let step = 0; step < Math.min(n, steps); step++) {
     const v = next.map((x) => x / size);
     basis.push(v);
@@ -45,8 +51,12 @@ export async function lanczosSpectrum(
     size = norm(w);
     if (size <= 1e-12 * Math.abs(diagonal[0]) || size === 0) break;
     off.push(size);
+    if (settled === 0 || (step + 1) % LOOK_EVERY !== 0) continue;
+    const now = tridiagonalEigenvalues(diagonal, off.slice(0, -1))[step];
+    if (now - largest <= settled * Math.abs(now)) break;
+    largest = now;
   }
-  return ritzPoints(diagonal, off);
+  return ritzPoints(diagonal, off.slice(0, diagonal.length - 1));
 }
 
 /** Ritz value θ weighs Πᵢ(θ − μᵢ) / Π(θ − θⱼ), μ the eigenvalues of the matrix without its first row and column. */

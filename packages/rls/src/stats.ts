@@ -10,6 +10,8 @@ import { baseResidualsOf, keysOf } from './survivors.js';
 /** Dimension up to which eigenvalues get all their Lanczos steps. */
 const SMALL = 4096;
 const STEPS = { small: 60, large: 12 };
+/** Growth of the largest value at which it is as good as found. */
+const SETTLED = 1e-5;
 /** Columns whose part of the anchor deviation is added up; beyond, as many are drawn evenly. */
 const ANCHOR_COLUMNS = 1024;
 const BLOCK = 256;
@@ -52,6 +54,7 @@ async function largest(n: number, apply: (x: Columns64) => Promise<Columns64>): 
     steps,
     fixedStart(n),
     async (data) => (await apply({ length: n, count: 1, data })).data,
+    SETTLED,
   );
   return points[points.length - 1].value;
 }

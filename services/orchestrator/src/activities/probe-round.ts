@@ -13,6 +13,7 @@ import {
   type Stream,
 } from '@errata/contracts';
 import { ProbeBudget, turns } from '../probes/budget.js';
+import { hasJumped } from '../probes/jump.js';
 import { probing } from '../probes/measure.js';
 import { type Dependencies, runtimeTimeoutMs, secondsSince } from './context.js';
 
@@ -34,7 +35,7 @@ export async function probeBatch(
   { streamId, seq, driftSeconds }: RoundArgs,
   signal: AbortSignal,
 ): Promise<{ readings: GuardReading[] }> {
-  const { store, metrics } = dependencies;
+  const { store, metrics, logger } = dependencies;
   const kept = await store.roundReadings(streamId, seq);
   if (kept) return { readings: measuredAt(kept, seq) };
   const stream = await store.getStream(streamId);
@@ -47,9 +48,14 @@ export async function probeBatch(
   const costs = { ...ledger.costs };
   let results: ProbeResults = ledger.results;
   let seconds = driftSeconds;
-  const due = ledger.sinceRound >= settings.probes.every ? turns(ledger.results) : [];
+  const drift = await store.batchDrift(streamId, seq);
+  const { parentSeq } = await store.getClaimedBatch(streamId, seq);
+  // Waiting for its turn in a later round would be too late: it may be the last batch for long. The debt is worked off afterwards.
+  const alarmed = settings.probes.costShare > 0 && hasJumped(await store.batchDrift(streamId, parentSeq), drift);
+  if (alarmed) logger.info({ streamId, seq }, 'the batch moved a layer more than its like: everything is measured');
+  const due = alarmed || ledger.sinceRound >= settings.probes.every ? turns(ledger.results) : [];
   for (const kind of due) {
-    if (!budget.covers(kind)) break;
+    if (!alarmed && !budget.covers(kind)) break;
     const start = performance.now();
     const found = await unlessRefused(dependencies, kind, () => measure(kind));
     const took = secondsSince(start);
@@ -62,7 +68,7 @@ export async function probeBatch(
     measured.push(kind);
   }
   for (const kind of probeKinds) if (!measured.includes(kind)) metrics.probesSkipped.inc({ kind });
-  const readings = guardReadings(settings, seq, results, await store.batchDrift(streamId, seq));
+  const readings = guardReadings(settings, seq, results, drift);
   const saved = await store.saveRound(streamId, seq, { measured, results, costs, readings, seconds });
   return { readings: measuredAt(saved, seq) };
 }
