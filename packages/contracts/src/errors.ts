@@ -167,6 +167,12 @@ const table = {
     retryable: false,
     title: 'The server does not answer as the stream does',
   },
+  STORAGE_REFUSED: {
+    status: 502,
+    grpc: 'FAILED_PRECONDITION',
+    retryable: false,
+    title: 'The object storage refused the request',
+  },
   DISK_FULL: { status: 507, grpc: 'RESOURCE_EXHAUSTED', retryable: false, title: 'The disk has no room left' },
   INVALID_TENSOR: { status: 400, grpc: 'INVALID_ARGUMENT', retryable: false, title: 'The tensor is not valid' },
   NOT_READY: { status: 503, grpc: 'UNAVAILABLE', retryable: true, title: 'A part of the system is not ready' },

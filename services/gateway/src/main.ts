@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { presetFor } from '@errata/editor/presets';
+import { connectS3, readS3Settings } from '@errata/objects';
 import { connectModelRuntime, connectShardWorker, watchFleet } from '@errata/rpc';
 import { createStore } from '@errata/store';
 import { createLogger, createRegistry, onShutdown, startTracing } from '@errata/telemetry';
@@ -10,7 +11,9 @@ const config = readConfig(process.env);
 const logger = createLogger('gateway', config.LOG_LEVEL);
 const tracing = startTracing('gateway');
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
-const store = createStore({ databaseUrl: config.DATABASE_URL });
+const objectSettings = readS3Settings(process.env, 'SNAPSHOT_S3_');
+const objects = objectSettings && connectS3(objectSettings);
+const store = createStore({ databaseUrl: config.DATABASE_URL, objects });
 const workflows = connectWorkflows({ address: config.TEMPORAL_ADDRESS, namespace: config.TEMPORAL_NAMESPACE });
 const runtime = connectModelRuntime(config.MODEL_RUNTIME);
 const shards = config.SHARD_WORKERS.map(connectShardWorker);
@@ -43,6 +46,7 @@ onShutdown(logger, async () => {
   for (const peer of [runtime, ...shards]) peer.close();
   await workflows.close();
   await store.close();
+  objects?.close();
   await tracing.stop();
 });
 logger.info({ ready: true, host: server.host, port: server.port }, 'listening');

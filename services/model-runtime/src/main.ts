@@ -1,4 +1,5 @@
 import { loadModel } from '@errata/model';
+import { connectS3, readS3Settings } from '@errata/objects';
 import { ModelRuntimeServiceService, serve } from '@errata/rpc';
 import { createStore } from '@errata/store';
 import { createLogger, createRegistry, onShutdown, serveMetrics, startTracing } from '@errata/telemetry';
@@ -16,7 +17,9 @@ const config = readConfig(process.env);
 const logger = createLogger('model-runtime', config.LOG_LEVEL);
 const tracing = startTracing('model-runtime');
 const registry = createRegistry('model-runtime');
-const store = await createStore({ databaseUrl: config.DATABASE_URL });
+const objectSettings = readS3Settings(process.env, 'SNAPSHOT_S3_');
+const objects = objectSettings && connectS3(objectSettings);
+const store = await createStore({ databaseUrl: config.DATABASE_URL, objects });
 const engine = await createEngine({ prefer: config.ERRATA_ENGINE });
 if (engine.fallbackReason)
   logger.warn({ reason: engine.fallbackReason }, 'the native engine does not load, using wasm');
@@ -55,6 +58,7 @@ onShutdown(logger, async () => {
   await server.stop();
   await metricsServer.close();
   await store.close();
+  objects?.close();
   await tracing.stop();
   await engine.dispose();
 });

@@ -1,3 +1,4 @@
+import { connectS3, readS3Settings } from '@errata/objects';
 import { connectModelRuntime, connectShardWorker, watchFleet } from '@errata/rpc';
 import { createStore } from '@errata/store';
 import { createLogger, createRegistry, onShutdown, serveMetrics, startTracing } from '@errata/telemetry';
@@ -27,7 +28,9 @@ Runtime.install({
   shutdownSignals: [],
 });
 
-const store = createStore({ databaseUrl: config.DATABASE_URL });
+const objectSettings = readS3Settings(process.env, 'SNAPSHOT_S3_');
+const objects = objectSettings && connectS3(objectSettings);
+const store = createStore({ databaseUrl: config.DATABASE_URL, objects });
 const nativeConnection = await NativeConnection.connect({ address: config.TEMPORAL_ADDRESS });
 const connection = await Connection.connect({ address: config.TEMPORAL_ADDRESS });
 const client = new Client({ connection, namespace: config.TEMPORAL_NAMESPACE });
@@ -90,6 +93,7 @@ onShutdown(logger, async () => {
   await connection.close();
   await nativeConnection.close();
   await store.close();
+  objects?.close();
   await tracing.stop();
 });
 logger.info({ ready: true, metrics: metricsServer.address, taskQueue }, 'orchestrator is polling');

@@ -1,4 +1,6 @@
-import { rename, rm } from 'node:fs/promises';
+import { mkdtemp, rename, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { ErrataClient } from '@errata/client';
 import {
   ErrataError,
@@ -8,18 +10,21 @@ import {
   exportFormats,
   exportLimits,
 } from '@errata/contracts';
+import { connectS3, readS3Settings, type S3Objects, s3Address } from '@errata/objects';
 import { type Command, Option } from 'commander';
 import { type CliContext, type ContextOf, findStream, fromHere, streamOption } from '../context.js';
 import { downloadFolder } from '../download-folder.js';
 import { UsageError } from '../failure.js';
 import { bar } from '../start/output.js';
 import { textTable } from '../tables.js';
+import { uploadFolder } from '../upload-folder.js';
 import { positionOf } from './position.js';
 
 interface ExportCommandOptions {
   readonly stream?: string;
   readonly format: (typeof exportFormats)[number];
   readonly out?: string;
+  readonly to?: string;
   readonly at?: string;
   readonly dtype?: (typeof exportDtypes)[number];
   readonly maxRank: number;
@@ -34,18 +39,22 @@ export function addExport(program: Command, contextOf: ContextOf): void {
     .option(...streamOption)
     .addOption(new Option('-f, --format <format>', 'what to write').choices(exportFormats).default('peft'))
     .option('-o, --out <folder>', 'folder to download to; it must not be there yet')
+    .option('--to <address>', 'object storage to upload to, s3://bucket/prefix (EXPORT_S3_…, or the AWS variables)')
     .option('--at <position>', 'position of the log, checkpoint or time (default: the head)')
     .addOption(new Option('--dtype <type>', 'number format (default: fp32)').choices(exportDtypes))
     .option('--max-rank <count>', 'peft: columns a layer may keep', Number, exportLimits.defaultMaxRank)
     .option('--destination <name>', 'keep it below EXPORT_DIR under this name, for servers that share the disk')
     .addHelpText(
       'after',
-      '\nExamples:\n  errata export --out facts-adapter\n  errata export --format safetensors --dtype bf16 --at monday --out model',
+      '\nExamples:\n  errata export --out facts-adapter\n  errata export --format safetensors --dtype bf16 --at monday --out model\n  errata export --to s3://adapters/facts/monday --at monday',
     )
     .action(async (options: ExportCommandOptions, command: Command) => {
       const context = contextOf(command);
-      if (options.out === undefined && options.destination === undefined)
-        throw new UsageError('name a folder to download to (--out), or one to keep below EXPORT_DIR (--destination)');
+      if (options.out === undefined && options.to === undefined && options.destination === undefined)
+        throw new UsageError(
+          'name a folder to download to (--out), object storage (--to s3://…), or a folder to keep below EXPORT_DIR (--destination)',
+        );
+      const objects = options.to === undefined ? null : objectsAt(context, options.to);
       const client = await context.client();
       const stream = await findStream(context, client, options.stream);
       const out = options.out === undefined ? undefined : fromHere(context.env, options.out);
@@ -54,10 +63,11 @@ export function addExport(program: Command, contextOf: ContextOf): void {
       const started = await client.createExport(stream.id, { ...request, ...at(options.at) }, context);
       const done = await follow(context, client, started);
       if (out !== undefined) await download(context, client, done, out);
+      if (objects !== null) await upload(context, client, done, objects);
       if (destination === undefined) await client.deleteExport(stream.id, done.id, context);
-      const folder = options.out ?? done.destination;
-      context.result({ export: done, folder: out ?? null }, () =>
-        summary(done.manifest, folder, options.out !== undefined),
+      const folder = options.out ?? objects?.address ?? `${done.destination} below EXPORT_DIR`;
+      context.result({ export: done, folder: out ?? null, objects: objects?.address ?? null }, () =>
+        summary(done.manifest, folder),
       );
     });
 
@@ -148,14 +158,49 @@ async function download(context: CliContext, client: ErrataClient, { id, streamI
   context.output.done();
 }
 
-function summary(manifest: ExportManifest | null, folder: string, local: boolean): string {
+/** Where an export goes in object storage. @throws UsageError */
+function objectsAt({ env }: CliContext, address: string): S3Objects {
+  const place = s3Address(address);
+  if (place === null) throw new UsageError(`${address} is no address of object storage: it is s3://bucket/prefix`);
+  try {
+    const settings = readS3Settings(env, 'EXPORT_S3_', place);
+    if (settings !== null) return connectS3(settings);
+  } catch (cause) {
+    throw new UsageError(cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+  throw new UsageError(`${address} names no bucket`);
+}
+
+/** By way of a folder that is gone afterwards: what is uploaded was checked when it was downloaded. */
+async function upload(context: CliContext, client: ErrataClient, done: Export, objects: S3Objects) {
+  const folder = await mkdtemp(join(tmpdir(), 'errata-export-'));
+  try {
+    const out = join(folder, 'export');
+    await download(context, client, done, out);
+    const { manifest } = done;
+    if (!manifest) return;
+    const total = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
+    let sent = 0;
+    const onBytes = (bytes: number) => {
+      sent += bytes;
+      context.output.live(progress(context, 'uploading', sent, total));
+    };
+    await uploadFolder({ folder: out, objects, manifest, signal: context.signal, onBytes });
+    context.output.done();
+  } finally {
+    objects.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function summary(manifest: ExportManifest | null, folder: string): string {
   if (!manifest) return '';
   const error =
     manifest.relativeError === 0 ? 'exact' : `within ${manifest.relativeError.toExponential(1)} of the exact change`;
   const columns = Math.max(0, ...manifest.layers.map((layer) => layer.columns));
   const rank = Math.max(0, ...manifest.layers.map((layer) => layer.rank));
   return [
-    `${local ? folder : `${folder} below EXPORT_DIR`}: ${manifest.format} in ${manifest.dtype}, position ${manifest.seq}, log ${manifest.logHash.slice(0, 16)}`,
+    `${folder}: ${manifest.format} in ${manifest.dtype}, position ${manifest.seq}, log ${manifest.logHash.slice(0, 16)}`,
     `layers ${manifest.layers.map((layer) => layer.layer).join(', ')}; ${manifest.format === 'peft' ? `rank ${rank} of ${columns} columns` : `${columns} columns`}, ${error}`,
     textTable(
       ['file', 'bytes', 'sha256'],

@@ -7,12 +7,24 @@ import { workspaceFolders } from './workspace.mjs';
 
 /** The packages of this workspace that each may depend on. Rows read downward: nothing may depend on a row above it. */
 const allowed = {
-  '@errata/gateway': ['contracts', 'editor', 'export', 'rpc', 'store', 'telemetry', 'workflows'],
-  '@errata/orchestrator': ['contracts', 'rpc', 'store', 'telemetry', 'workflows'],
-  '@errata/model-runtime': ['contracts', 'editor', 'export', 'model', 'rpc', 'store', 'telemetry', 'tensor'],
+  '@errata/gateway': ['contracts', 'editor', 'export', 'objects', 'rpc', 'store', 'telemetry', 'workflows'],
+  '@errata/orchestrator': ['contracts', 'objects', 'rpc', 'store', 'telemetry', 'workflows'],
+  '@errata/model-runtime': ['contracts', 'editor', 'export', 'model', 'objects', 'rpc', 'store', 'telemetry', 'tensor'],
   '@errata/shard-worker': ['contracts', 'rls', 'rpc', 'store', 'telemetry', 'tensor'],
   '@errata/workflows': ['contracts'],
-  '@errata/cli': ['client', 'contracts', 'deploy', 'devstack', 'editor', 'export', 'model', 'rls', 'rpc', 'tensor'],
+  '@errata/cli': [
+    'client',
+    'contracts',
+    'deploy',
+    'devstack',
+    'editor',
+    'export',
+    'model',
+    'objects',
+    'rls',
+    'rpc',
+    'tensor',
+  ],
   '@errata/deploy': [],
   '@errata/devstack': ['contracts', 'store'],
   '@errata/evaluation': ['client', 'contracts', 'editor', 'model', 'rls', 'tensor'],
@@ -24,6 +36,7 @@ const allowed = {
   '@errata/rls': ['contracts', 'tensor'],
   '@errata/model': ['contracts', 'tensor'],
   '@errata/tensor': ['contracts'],
+  '@errata/objects': ['contracts'],
   '@errata/telemetry': [],
   '@errata/contracts': [],
 };

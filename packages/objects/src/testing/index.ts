@@ -1,0 +1,1 @@
+export { type Fault, type FaultServer, startFaultServer } from './fault-server.js';
