@@ -21,6 +21,8 @@ const revocations = 'revocations';
 export interface EditStreamArgs {
   readonly streamId: string;
   readonly carry?: StreamCarry;
+  /** Events after which the run hands over to the next; `historyLimit` when left out. */
+  readonly handOverAfter?: number;
 }
 
 /**
@@ -28,7 +30,7 @@ export interface EditStreamArgs {
  * takes changes of the head between two batches; edits whose time has come are taken out again. Never ends; hands over to
  * a new run before its history grows large.
  */
-export async function editStream({ streamId, carry }: EditStreamArgs): Promise<void> {
+export async function editStream({ streamId, carry, handOverAfter }: EditStreamArgs): Promise<void> {
   const state = new StreamState(carry);
   setHandler(stateQuery, () => state.snapshot());
   setHandler(wakeSignal, () => state.wake());
@@ -81,9 +83,13 @@ export async function editStream({ streamId, carry }: EditStreamArgs): Promise<v
       await state.exclusive('batch', () => takeBatch(streamId, state));
     }
     const info = workflowInfo();
-    if (state.shouldHandOver(info.historyLength, info.continueAsNewSuggested)) {
+    if (state.shouldHandOver(info.historyLength, info.continueAsNewSuggested, handOverAfter)) {
       await condition(allHandlersFinished);
-      await continueAsNew<typeof editStream>({ streamId, carry: state.carry() });
+      await continueAsNew<typeof editStream>({
+        streamId,
+        carry: state.carry(),
+        ...(handOverAfter !== undefined && { handOverAfter }),
+      });
     }
   }
 }

@@ -42,6 +42,36 @@ test('edits expire together, once, at their time, across the loss of a worker', 
   expect(count(ledger, 'finishRevocation rev_expiry')).toBe(2);
 });
 
+test('edits expire once across the hand-over to a new run, which sets the timer anew', async () => {
+  const ledger = setting();
+  const body: Parameters<typeof withStream>[2] = async (handle, worker) => {
+    const latest = () => temporal.env.client.workflow.getHandle(handle.workflowId).describe();
+    const looks = () => count(ledger, 'nextWork');
+    const at = (await now()) + day;
+    ledger.expiring.set('a', at);
+    ledger.expiring.set('b', at + day);
+    await (await worker()).runUntil(until(() => looks() === 1));
+    const { runId } = await latest();
+    await (await worker()).runUntil(async () => {
+      for (let woken = 2; woken < 5; woken++) {
+        await handle.signal(wakeSignal);
+        await until(() => looks() >= woken);
+      }
+      await expect.poll(async () => (await latest()).runId, { timeout: 100_000 }).not.toBe(runId);
+      expect(ledger.expired).toEqual([]);
+      await temporal.env.sleep(day + 1000);
+      await until(() => ledger.expired.length === 1 && ledger.finishing === null);
+      await temporal.env.sleep(day);
+      await until(() => ledger.expired.length === 2 && ledger.finishing === null);
+      await temporal.env.sleep(day);
+    });
+  };
+  await withStream(temporal, ledger, body, { handOverAfter: 25 });
+  expect(ledger.expired).toEqual([['a'], ['b']]);
+  expect(count(ledger, 'finishRevocation rev_expiry')).toBe(2);
+  expect(count(ledger, 'prepareStream')).toBe(1);
+});
+
 test('a paused stream lets its edits expire when it is resumed', async () => {
   const ledger = setting();
   await withStream(temporal, ledger, async (handle, worker) => {

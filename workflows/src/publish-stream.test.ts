@@ -2,6 +2,7 @@ import { ApplicationFailure, WorkflowFailedError } from '@temporalio/client';
 import { Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ExportActivities } from './export-activities.js';
+import { recordHistory } from './testing/record-history.js';
 import { startTestTemporal, type TestTemporal } from './testing/temporal.js';
 
 let temporal: TestTemporal;
@@ -48,10 +49,12 @@ async function run(
       workflowId: taskQueue,
       args: [args],
     });
-    return handle.result().then(
+    const outcome = await handle.result().then(
       () => 'completed',
       (error: unknown) => (error instanceof WorkflowFailedError ? String(error.cause) : String(error)),
     );
+    await recordHistory(temporal.env, handle, `${workflow} ${expect.getState().currentTestName}`);
+    return outcome;
   });
   return { calls, result };
 }

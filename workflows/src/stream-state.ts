@@ -137,8 +137,8 @@ export class StreamState {
     this.failed = true;
   }
 
-  shouldHandOver(historyLength: number, suggested: boolean): boolean {
-    return suggested || historyLength >= historyLimit;
+  shouldHandOver(historyLength: number, suggested: boolean, limit = historyLimit): boolean {
+    return suggested || historyLength >= limit;
   }
 
   /** Runs pieces of work one after the other, in order of arrival: batches and changes of the head never overlap. */

@@ -318,6 +318,7 @@ export const streamEventSchema = z
       'resumed',
       'branch',
       'merge',
+      'publication',
       'collected',
       'repaired',
       'guard',

@@ -2,7 +2,7 @@ import type { Stream } from '@errata/contracts';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createStore, type Store } from './index.js';
 import { startTestDatabase, type TestDatabase } from './testing/index.js';
-import { finish, sampleEdit, sampleStream, write } from './testing/samples.js';
+import { finish, sampleEdit, sampleStream, sql, write } from './testing/samples.js';
 
 let database: TestDatabase;
 let store: Store;
@@ -135,6 +135,45 @@ it('in a branch takes out what it has from its origin, and there alone', async (
   await store.createRevocation(origin.id, { ...asked, selection: { edits: [edits[0].id] } });
   expect(await carryOut(origin, '2998-01-01T00:00:00Z')).toEqual([1]);
   expect(await shown(branch)).toEqual(['a revoked', 'b revoked', 'c applied', 'd applied']);
+});
+
+it('has the sweep find branches whose inherited edits have expired, until they are out', async () => {
+  const origin = await sampleStream(store, 'swept');
+  const { edits } = await write(store, origin, [
+    sampleEdit('a', 'x', { expiresAt: soon }),
+    sampleEdit('b', 'x', { expiresAt: soon }),
+    sampleEdit('c', 'x'),
+  ]);
+  // Before the second branch leaves, one of them is taken out.
+  const first = await store.createBranch(origin.id, { name: 'swept first', seq: 1 });
+  const asked = { selection: { edits: [edits[0].id] }, reason: null, retarget: false, verify: false };
+  await store.createRevocation(origin.id, asked);
+  await carryOut(origin, '2998-01-01T00:00:00Z');
+  const second = await store.createBranch(origin.id, { name: 'swept second', seq: 2 });
+  const nested = await store.createBranch(second.id, { name: 'swept nested', seq: 2 });
+  const before = await store.createBranch(origin.id, { name: 'swept before', seq: 0 });
+  const branches = [first, second, nested, before];
+  for (const { id } of branches) await store.setStreamStatus(id, 'ready');
+  const swept = async () => {
+    const found = await store.listStreamsWithWork();
+    return branches.filter(({ id }) => found.includes(id)).map(({ name }) => name);
+  };
+  expect(await swept()).toEqual([]);
+  await sql(
+    database.url,
+    `UPDATE edits SET expires_at = now() - interval '1 second' WHERE stream_id = '${origin.id}' AND expires_at IS NOT NULL`,
+  );
+  expect(await swept()).toEqual(['swept first', 'swept second', 'swept nested']);
+  const now = new Date().toISOString();
+  expect(await carryOut(first, now)).toEqual([2]);
+  expect(await carryOut(nested, now)).toEqual([1]);
+  await carryOut(origin, now);
+  expect(await swept()).toEqual(['swept second']);
+  await store.setStreamStatus(second.id, 'paused');
+  expect(await swept()).toEqual([]);
+  await store.setStreamStatus(second.id, 'ready');
+  expect(await carryOut(second, now)).toEqual([1]);
+  expect(await swept()).toEqual([]);
 });
 
 it('tells what became of an edit, step by step', async () => {

@@ -67,6 +67,32 @@ async function inheritedExpiring(
   );
 }
 
+/**
+ * Branches in whose weights an inherited edit has expired. Those that may be are found by what was never taken out, and only they
+ * are looked at closely.
+ */
+export async function branchesWithExpired(tx: Transaction, at: Date): Promise<string[]> {
+  const candidates = await tx.$queryRaw<{ id: string }[]>`
+    WITH RECURSIVE chain(id, origin_id, up_to) AS (
+      SELECT id, origin_stream_id, origin_seq FROM streams WHERE origin_stream_id IS NOT NULL AND status = 'ready'
+      UNION ALL
+      SELECT c.id, s.origin_stream_id, LEAST(c.up_to, s.origin_seq) FROM chain c JOIN streams s ON s.id = c.origin_id
+      WHERE s.origin_stream_id IS NOT NULL)
+    SELECT DISTINCT c.id FROM chain c JOIN edits e ON e.stream_id = c.origin_id
+    WHERE e.expires_at <= ${at} AND EXISTS (
+        SELECT FROM batch_edits w WHERE w.edit_id = e.id AND w.source_seq IS NULL AND w.seq <= c.up_to)
+      AND NOT EXISTS (
+        SELECT FROM batch_edits r JOIN batches b USING (stream_id, seq)
+        WHERE r.edit_id = e.id AND r.source_seq IS NOT NULL AND b.status = 'committed'
+          AND (r.stream_id = c.id OR (r.stream_id = c.origin_id AND r.seq <= c.up_to)))`;
+  const found: string[] = [];
+  for (const { id } of candidates) {
+    const stream = await tx.stream.findUniqueOrThrow({ where: { id } });
+    if ((await inheritedExpiring(tx, stream, Prisma.sql`e.expires_at <= ${at}`)).length > 0) found.push(id);
+  }
+  return found;
+}
+
 /** When the next edit expires that is queued or in the weights. */
 export async function nextExpiry(tx: Transaction, stream: Stream, after: Date): Promise<Date | null> {
   const [row] = await tx.$queryRaw<{ next: Date | null }[]>`

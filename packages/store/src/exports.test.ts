@@ -90,5 +90,10 @@ it('keeps the files that an alias serves, and the first record of every step', a
     detail: null,
     steps: [{ step: 'load', detail: { loraName: 'a' } }],
   });
+  const events = (await store.listEvents(stream.id)).filter(({ detail }) => detail.publication === made.id);
+  expect(events).toMatchObject([
+    { kind: 'publication', seq: 1, detail: { step: 'load', loraName: 'a', target: 'gpu', alias: made.alias } },
+    { kind: 'publication', seq: 1, detail: { step: 'end', status: 'done', loraName: made.loraName } },
+  ]);
   await expect(store.deleteExport(made.exportId)).rejects.toMatchObject({ code: 'EXPORT_IN_USE' });
 });

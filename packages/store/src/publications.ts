@@ -1,5 +1,6 @@
 import { type AliasRecord, ErrataError, newId, type Publication, type PublicationStep } from '@errata/contracts';
-import type { Database } from './database.js';
+import type { Database, Transaction } from './database.js';
+import { writeEvent } from './events.js';
 import { insertExport } from './exports.js';
 import type { Prisma, Publication as PublicationRow } from './generated/client.js';
 import { assertStorable, storable } from './text.js';
@@ -15,6 +16,16 @@ function toPublication({ steps, createdAt, status, ...row }: PublicationRow): Pu
     steps: steps as unknown as PublicationStep[],
     createdAt: createdAt.toISOString(),
   };
+}
+
+/** A step of a publication as an event of its stream. */
+async function writeStep(
+  tx: Transaction,
+  { id, streamId, seq, target, alias, loraName }: PublicationRow,
+  step: Prisma.InputJsonObject,
+): Promise<void> {
+  const detail = { ...step, publication: id, target, alias, loraName: step.loraName ?? loraName };
+  await writeEvent(tx, { streamId, kind: 'publication', seq, detail });
 }
 
 const withPublication = { include: { publication: true } } as const;
@@ -80,13 +91,18 @@ export function publicationRecords(
         if (steps.some((known) => known.step === step)) return;
         const next = [...steps, { step, at: new Date().toISOString(), detail: storable(detail) }];
         await tx.publication.update({ where: { id }, data: { steps: next as unknown as Prisma.InputJsonArray } });
+        await writeStep(tx, row, { ...detail, step });
       });
     },
 
     async endPublication(id, status, detail) {
-      await db.prisma.publication.updateMany({
-        where: { id, status: 'running' },
-        data: { status, detail: storable(detail) },
+      await db.transaction(async (tx) => {
+        const { count } = await tx.publication.updateMany({
+          where: { id, status: 'running' },
+          data: { status, detail: storable(detail) },
+        });
+        const row = count > 0 && (await tx.publication.findUnique({ where: { id } }));
+        if (row) await writeStep(tx, row, { step: 'end', status, detail });
       });
     },
 

@@ -12,6 +12,7 @@ import { holdCorpus } from './corpora.js';
 import type { Database } from './database.js';
 import { isUniqueViolation } from './errors.js';
 import { writeEvent } from './events.js';
+import { branchesWithExpired } from './expiry.js';
 import type { Stream as StreamRow } from './generated/client.js';
 import { genesisHash } from './hash.js';
 import { answerOnce } from './idempotency.js';
@@ -175,7 +176,8 @@ export function streamRecords(
            OR (s.status = 'ready' AND EXISTS (SELECT FROM edits e WHERE e.stream_id = s.id AND e.expires_at <= now()
                  AND e.status IN ('applied', 'verified') AND e.seq IS NOT NULL))
         ORDER BY s.id`;
-      return rows.map((row) => row.id);
+      const own = rows.map((row) => row.id);
+      return [...new Set([...own, ...(await branchesWithExpired(db.prisma, new Date()))])].sort();
     },
   };
 }

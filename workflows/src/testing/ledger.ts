@@ -81,11 +81,11 @@ type Handle = Awaited<ReturnType<typeof start>>;
 
 let streams = 0;
 
-function start({ env }: TestTemporal, taskQueue: string) {
+function start({ env }: TestTemporal, taskQueue: string, args: Partial<EditStreamArgs>) {
   return env.client.workflow.start<(args: EditStreamArgs) => Promise<void>>('editStream', {
     taskQueue,
     workflowId: `str_${taskQueue}`,
-    args: [{ streamId: `str_${taskQueue}` }],
+    args: [{ streamId: `str_${taskQueue}`, ...args }],
   });
 }
 
@@ -94,6 +94,7 @@ export async function withStream(
   temporal: TestTemporal,
   ledger: Ledger,
   body: (handle: Handle, worker: () => Promise<Worker>) => Promise<void>,
+  args: Partial<EditStreamArgs> = {},
 ): Promise<void> {
   const taskQueue = `r${streams++}`;
   // Without a cache every task begins from the history, and none waits for a worker that is gone.
@@ -105,7 +106,7 @@ export async function withStream(
       workflowBundle: temporal.bundle,
       activities: { ...ledger.recording.activities },
     });
-  const handle = await start(temporal, taskQueue);
+  const handle = await start(temporal, taskQueue, args);
   try {
     await body(handle, worker);
     const name = expect.getState().currentTestName ?? '';

@@ -67,6 +67,16 @@ function timeline(stream: Stream, events: readonly StreamEvent[]): string {
   return [`${textTable(['time', 'event', 'seq', 'what'], rows)}`, `The head is ${stream.head}.`, ...guards].join('\n');
 }
 
+/** A step of a publication: what was done, and what came of it. */
+function published(detail: StreamEvent['detail']): string {
+  const { step, status, alias, target, loraName } = detail;
+  const said = ['streamRight', 'serverRight', 'version', 'detail'].flatMap((field) =>
+    detail[field] === undefined || detail[field] === null ? [] : [`${field} ${String(detail[field])}`],
+  );
+  const where = `${String(alias)} on ${String(target)}, ${String(loraName)}`;
+  return [`${where}: ${step === 'end' ? String(status) : String(step)}`, ...said].join(', ');
+}
+
 /** What a person wants to know of an event, out of its detail. */
 function described(kind: StreamEvent['kind'], detail: StreamEvent['detail']): string {
   const text = (field: string) => String(detail[field] ?? '');
@@ -90,6 +100,8 @@ function described(kind: StreamEvent['kind'], detail: StreamEvent['detail']): st
       return `${text('name')} left here`;
     case 'merge':
       return `${text('edits')} edits of ${text('name')} queued`;
+    case 'publication':
+      return published(detail);
     case 'paused':
     case 'resumed':
     case 'prepared':
