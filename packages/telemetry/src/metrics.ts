@@ -1,13 +1,48 @@
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { collectDefaultMetrics, Registry } from 'prom-client';
+import { collectDefaultMetrics, Histogram, type HistogramConfiguration, Registry } from 'prom-client';
+import { activeTraceId } from './tracing.js';
 
-/** A registry with the process metrics; `service` is a label of every series. */
-export function createRegistry(service: string): Registry {
+/**
+ * A registry with the process metrics; `service` is a label of every series.
+ * @param options `exemplars`: the page is in the format of OpenMetrics, which has room for the ids of traces; other pages cannot be
+ * appended to it
+ */
+export function createRegistry(service: string, { exemplars = false }: { exemplars?: boolean } = {}): Registry {
   const registry = new Registry();
+  if (exemplars) registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE as never);
   registry.setDefaultLabels({ service });
   collectDefaultMetrics({ register: registry });
   return registry;
+}
+
+/** A histogram of times; what was observed within a trace names it where the registry has room for that. */
+export interface Latencies<Label extends string> {
+  observe(labels: Partial<Record<Label, string | number>>, seconds: number): void;
+}
+
+type LatencyConfig<Label extends string> = Pick<
+  HistogramConfiguration<Label>,
+  'name' | 'help' | 'labelNames' | 'buckets'
+>;
+
+/** A histogram of times in a registry of {@link createRegistry}. */
+export function latencies<Label extends string>(
+  registry: Registry,
+  { labelNames = [], ...config }: LatencyConfig<Label>,
+): Latencies<Label> {
+  const contentType: string = registry.contentType;
+  const enableExemplars = contentType === Registry.OPENMETRICS_CONTENT_TYPE;
+  // The types of prom-client know one set of names for the labels of a series and those of its exemplars.
+  const names: readonly string[] = labelNames;
+  const histogram = new Histogram<string>({ ...config, labelNames: names, registers: [registry], enableExemplars });
+  if (!enableExemplars) return { observe: (labels, seconds) => histogram.observe(labels, seconds) };
+  return {
+    observe(labels, value) {
+      const trace = activeTraceId();
+      histogram.observe({ labels, value, ...(trace !== undefined && { exemplarLabels: { trace_id: trace } }) });
+    },
+  };
 }
 
 export interface MetricsServer {

@@ -31,6 +31,8 @@ const schema = z.object({
    * makes them depend on the request alone.
    */
   RUNTIME_JOINED_REQUESTS: z.coerce.number().int().min(1).max(1024).default(defaultLimits.requests),
+  /** Whether times of requests name a trace that they belong to: the page of metrics is then in the format of OpenMetrics. */
+  METRICS_EXEMPLARS: z.enum(['on', 'off']).default('off'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
 

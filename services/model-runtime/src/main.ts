@@ -16,7 +16,7 @@ import { WorkQueue } from './work-queue.js';
 const config = readConfig(process.env);
 const logger = createLogger('model-runtime', config.LOG_LEVEL);
 const tracing = startTracing('model-runtime');
-const registry = createRegistry('model-runtime');
+const registry = createRegistry('model-runtime', { exemplars: config.METRICS_EXEMPLARS === 'on' });
 const objectSettings = readS3Settings(process.env, 'SNAPSHOT_S3_');
 const objects = objectSettings && connectS3(objectSettings);
 const store = await createStore({ databaseUrl: config.DATABASE_URL, objects });

@@ -1,8 +1,9 @@
+import { type Latencies, latencies } from '@errata/telemetry';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
 /** Metrics of the runtime; labels are the methods of the service. */
 export interface RuntimeMetrics {
-  readonly requestSeconds: Histogram<'method' | 'outcome'>;
+  readonly requestSeconds: Latencies<'method' | 'outcome'>;
   readonly queueSeconds: Histogram<'method'>;
   readonly waiting: Gauge;
   readonly generatedTokens: Counter;
@@ -17,12 +18,11 @@ export function createMetrics(registry: Registry): RuntimeMetrics {
   const registers = [registry];
   const buckets = [0.005, 0.02, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300];
   return {
-    requestSeconds: new Histogram({
+    requestSeconds: latencies(registry, {
       name: 'errata_model_request_duration_seconds',
       help: 'Time of one request from its first turn on the engine to its end',
       labelNames: ['method', 'outcome'],
       buckets,
-      registers,
     }),
     queueSeconds: new Histogram({
       name: 'errata_model_queue_duration_seconds',

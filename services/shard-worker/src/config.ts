@@ -30,6 +30,8 @@ const schema = z.object({
     .int()
     .min(1_000_000)
     .default(() => defaultMemoryBytes()),
+  /** Whether times of requests name a trace that they belong to: the page of metrics is then in the format of OpenMetrics. */
+  METRICS_EXEMPLARS: z.enum(['on', 'off']).default('off'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
 

@@ -6,7 +6,7 @@ import { startWorker } from './worker.js';
 const config = readConfig(process.env);
 const logger = createLogger('shard-worker', config.LOG_LEVEL).child({ worker: config.WORKER_ID });
 const tracing = startTracing('shard-worker');
-const registry = createRegistry('shard-worker');
+const registry = createRegistry('shard-worker', { exemplars: config.METRICS_EXEMPLARS === 'on' });
 const store = await createStore({ databaseUrl: config.DATABASE_URL });
 const worker = await startWorker({
   listen: config.LISTEN,

@@ -1,8 +1,9 @@
+import { type Latencies, latencies } from '@errata/telemetry';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
 /** Metrics of a shard worker. */
 export interface ShardMetrics {
-  readonly requestSeconds: Histogram<'method' | 'outcome'>;
+  readonly requestSeconds: Latencies<'method' | 'outcome'>;
   readonly waitSeconds: Histogram;
   readonly catchUpSeconds: Histogram;
   readonly inverseSeconds: Histogram;
@@ -24,12 +25,11 @@ export function createMetrics(registry: Registry): ShardMetrics {
   const buckets = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30];
   const seconds = (name: string, help: string) => new Histogram({ name, help, buckets, registers });
   return {
-    requestSeconds: new Histogram({
+    requestSeconds: latencies(registry, {
       name: 'errata_shard_request_duration_seconds',
       help: 'Time of one request, catching up and waiting included',
       labelNames: ['method', 'outcome'],
       buckets,
-      registers,
     }),
     waitSeconds: seconds('errata_shard_wait_duration_seconds', 'Time a request waited for its shard'),
     catchUpSeconds: seconds('errata_shard_catch_up_duration_seconds', 'Time to reach the state of a request'),

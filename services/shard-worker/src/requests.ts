@@ -18,13 +18,14 @@ export interface Timed {
 
 export function timedBy({ requestSeconds }: Pick<ShardMetrics, 'requestSeconds'>): Timed {
   const once = async <Result>(method: string, work: () => Promise<Result>): Promise<Result> => {
-    const stop = requestSeconds.startTimer({ method });
+    const start = performance.now();
+    const stop = (outcome: string) => requestSeconds.observe({ method, outcome }, (performance.now() - start) / 1000);
     try {
       const result = await work();
-      stop({ outcome: 'ok' });
+      stop('ok');
       return result;
     } catch (error) {
-      stop({ outcome: error instanceof ErrataError ? error.code : 'INTERNAL' });
+      stop(error instanceof ErrataError ? error.code : 'INTERNAL');
       throw error;
     }
   };
