@@ -127,11 +127,7 @@ it('says whether trying again can help', async () => {
   const { id } = await exported();
   server.misbehave = { busy: 1 };
   await expect(loadAdapter(parts, { publicationId: id }, signal)).rejects.toMatchObject({ code: 'NOT_READY' });
-  server.misbehave = { refuseLoad: 404 };
-  await expect(loadAdapter(parts, { publicationId: id }, signal)).rejects.toMatchObject({
-    code: 'PUBLISH_REFUSED',
-    message: expect.stringContaining('VLLM_ALLOW_RUNTIME_LORA_UPDATING'),
-  });
+  server.misbehave = {};
   await server.close();
   await expect(loadAdapter(parts, { publicationId: id }, signal)).rejects.toMatchObject({ code: 'NOT_READY' });
 });
@@ -164,4 +160,30 @@ it('knows no servers but those configured, follows no redirect and connects to n
   const pinned = { name: 'gpu', url: `http://localhost:${port}/`, addresses: ['10.1.2.3'] };
   await expect(guardedRequest(pinned, call)).rejects.toMatchObject({ code: 'PUBLISH_REFUSED' });
   await bait.close();
+});
+
+it.each(['nested', 'flat'] as const)('says what to do about each refusal of vLLM (%s errors)', async (form) => {
+  const other = await startLoraServer(() => ' x', form);
+  const publishing = { targets: [{ name: 'gpu', url: other.url, exportDir: '/there' }] };
+  const { id, loraName } = await exported();
+  const args = { publicationId: id };
+  for (const [refuseLoad, advice] of [
+    ['route', 'VLLM_ALLOW_RUNTIME_LORA_UPDATING'],
+    ['folder', 'exportDir'],
+    ['rank', '--max-lora-rank'],
+  ] as const) {
+    other.misbehave = { refuseLoad };
+    await expect(loadAdapter({ ...parts, publishing }, args, signal)).rejects.toMatchObject({
+      code: 'PUBLISH_REFUSED',
+      message: expect.stringContaining(advice),
+    });
+  }
+  // Somebody else loaded it under this name between the look and the call: it is there, which is what was wanted.
+  other.misbehave = {};
+  other.loaded.set(loraName, '/there/elsewhere');
+  await loadAdapter({ ...parts, publishing }, args, signal);
+  // And what is gone already is unloaded.
+  other.loaded.delete(loraName);
+  await fallBack({ ...parts, publishing }, { ...args, detail: 'x' }, signal);
+  await other.close();
 });

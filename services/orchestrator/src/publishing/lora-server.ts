@@ -74,13 +74,25 @@ function parse({ name }: PublishTarget, answer: Answer): unknown {
 }
 
 function refused({ name }: PublishTarget, what: string, answer: Answer): ErrataError {
-  if (answer.status >= 500 || answer.status === 429)
+  const advice = adviceFor(answer);
+  // What vLLM finds wrong with an adapter comes as 500 too: another try would find the same.
+  if (advice === null && (answer.status >= 500 || answer.status === 429))
     return new ErrataError('NOT_READY', `${name} failed ${what}: ${answer.status} ${shown(answer)}`);
-  const advice =
-    answer.status === 404 && what.includes('load')
-      ? '; start vLLM with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True'
-      : '';
-  return new ErrataError('PUBLISH_REFUSED', `${name} refused ${what}: ${answer.status} ${shown(answer)}${advice}`);
+  return new ErrataError(
+    'PUBLISH_REFUSED',
+    `${name} refused ${what}: ${answer.status} ${shown(answer)}${advice ?? ''}`,
+  );
+}
+
+/** What to do about an answer of vLLM that another try cannot change, or null. */
+function adviceFor({ status, text }: Answer): string | null {
+  if (status === 404 && /"detail":\s*"Not Found"/.test(text))
+    return '; start vLLM with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True';
+  if (/No adapter found/.test(text))
+    return '; it does not see the folder of exports: mount it there, and name its path as "exportDir" of the target';
+  if (/greater than max_lora_rank/.test(text))
+    return '; start vLLM with a larger --max-lora-rank, or publish with a smaller --max-rank';
+  return null;
 }
 
 function shown({ text }: Answer): string {

@@ -3,8 +3,8 @@ import type { AddressInfo } from 'node:net';
 
 /** What a server does wrong from now on. */
 export interface Misbehaviour {
-  /** Answers loads with this status, and loads nothing. */
-  refuseLoad?: number;
+  /** Loads nothing: it does not have the route, does not see the folder, or was started for a lower rank. */
+  refuseLoad?: 'route' | 'folder' | 'rank';
   /** Loads, but closes the connection instead of answering. */
   loseLoadAnswer?: boolean;
   /** Answers completions as the unedited model. */
@@ -15,6 +15,12 @@ export interface Misbehaviour {
   redirect?: string;
 }
 
+/**
+ * Error documents of vLLM (ErrorResponse): `nested` of newer, `flat` of older versions. A route
+ * that is not there is FastAPI's own.
+ */
+export type ErrorForm = 'nested' | 'flat';
+
 export interface TestLoraServer {
   readonly url: string;
   readonly loaded: Map<string, string>;
@@ -24,11 +30,13 @@ export interface TestLoraServer {
 }
 
 /**
- * A server on loopback with the endpoints of vLLM that publishing uses, and its answers to what goes wrong.
+ * A server on loopback with the endpoints of vLLM that publishing uses: requests, answers and errors as vLLM has them
+ * (OpenAIServingModels: `load_lora_adapter`, `unload_lora_adapter`, `show_available_models`).
  * @param answer continues token ids with an adapter, or with the base model (null)
  */
 export async function startLoraServer(
   answer: (prompt: readonly number[], adapter: string | null) => string,
+  form: ErrorForm = 'nested',
 ): Promise<TestLoraServer> {
   const loaded = new Map<string, string>();
   const calls: string[] = [];
@@ -42,6 +50,17 @@ export async function startLoraServer(
       response.writeHead(status, { 'content-type': 'application/json', ...headers });
       response.end(typeof value === 'string' ? value : JSON.stringify(value));
     };
+    const refuse = (code: number, type: string, message: string) =>
+      reply(
+        code,
+        form === 'nested'
+          ? { error: { message, type, param: null, code } }
+          : { object: 'error', message, type, param: null, code },
+      );
+    const card = (id: string, root: string, parent: string | null) => ({
+      ...{ id, object: 'model', created: 1_700_000_000, owned_by: 'vllm' },
+      ...{ root, parent, permission: [] },
+    });
     const { misbehave } = self;
     if (misbehave.redirect !== undefined) return reply(307, '', { location: misbehave.redirect });
     if (misbehave.busy) {
@@ -50,24 +69,41 @@ export async function startLoraServer(
     }
     switch (path) {
       case 'models':
-        return reply(200, { object: 'list', data: [{ id: 'base' }, ...[...loaded.keys()].map((id) => ({ id }))] });
+        return reply(200, {
+          object: 'list',
+          data: [card('base', 'base', null), ...[...loaded].map(([id, root]) => card(id, root, 'base'))],
+        });
       case 'load_lora_adapter':
-        if (misbehave.refuseLoad !== undefined) return reply(misbehave.refuseLoad, { message: 'no such adapter' });
-        if (loaded.has(body.lora_name)) return reply(400, { message: 'has already been loaded' });
+        if (misbehave.refuseLoad === 'route') return reply(404, { detail: 'Not Found' });
+        if (!body.lora_name || !body.lora_path)
+          return refuse(400, 'InvalidUserInput', "Both 'lora_name' and 'lora_path' must be provided.");
+        if (loaded.has(body.lora_name))
+          return refuse(400, 'InvalidUserInput', `The lora adapter '${body.lora_name}' has already been loaded.`);
+        if (misbehave.refuseLoad === 'folder')
+          return refuse(
+            404,
+            'NotFoundError',
+            `Loading lora ${body.lora_name} failed: No adapter found for ${body.lora_path}`,
+          );
+        if (misbehave.refuseLoad === 'rank')
+          return form === 'nested'
+            ? refuse(500, 'InternalServerError', 'LoRA rank 64 is greater than max_lora_rank 16.')
+            : refuse(400, 'BadRequestError', 'LoRA rank 64 is greater than max_lora_rank 16.');
         loaded.set(body.lora_name, body.lora_path);
         if (misbehave.loseLoadAnswer) return void response.destroy();
         return reply(200, `Success: LoRA adapter '${body.lora_name}' added successfully.`);
       case 'unload_lora_adapter':
-        if (!loaded.delete(body.lora_name)) return reply(404, { message: 'not found' });
-        return reply(200, 'Success');
+        if (!loaded.delete(body.lora_name))
+          return refuse(404, 'NotFoundError', `The lora adapter '${body.lora_name}' cannot be found.`);
+        return reply(200, `Success: LoRA adapter '${body.lora_name}' removed successfully.`);
       case 'completions': {
         const known = body.model === 'base' || loaded.has(body.model);
-        if (!known) return reply(404, { message: `The model ${body.model} does not exist` });
+        if (!known) return refuse(404, 'NotFoundError', `The model \`${body.model}\` does not exist.`);
         const adapter = body.model === 'base' || misbehave.ignoreAdapters ? null : body.model;
         return reply(200, { choices: [{ index: 0, text: answer(body.prompt, adapter), finish_reason: 'stop' }] });
       }
       default:
-        return reply(404, { message: 'Not Found' });
+        return reply(404, { detail: 'Not Found' });
     }
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
