@@ -9,6 +9,8 @@ export interface TestServer {
   /** Connection string of a database of this server. */
   url(database: string): string;
   query(sql: string, database?: string): Promise<unknown>;
+  /** Starts it again where it has ended, as a supervisor would. */
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -24,9 +26,12 @@ async function freePort(): Promise<number> {
 /**
  * Starts a Postgres that forgets everything at a power loss: fast, for tests only. As root it runs as the system user
  * postgres, which is made where there is none.
+ * @param options `parent`: where its folder is made, which has to be open to that user
  */
-export async function startTestServer(): Promise<TestServer> {
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'errata-postgres-'));
+export async function startTestServer(
+  options: { readonly parent?: string; readonly initdbFlags?: readonly string[] } = {},
+): Promise<TestServer> {
+  const folder = await mkdtemp(path.join(options.parent ?? os.tmpdir(), 'errata-postgres-'));
   await chmod(folder, 0o777);
   const port = await freePort();
   const said: string[] = [];
@@ -39,7 +44,7 @@ export async function startTestServer(): Promise<TestServer> {
     createPostgresUser: process.getuid?.() === 0,
     onLog: (message) => said.push(String(message)),
     onError: (message) => said.push(String(message)),
-    initdbFlags: ['--encoding=UTF8', '--locale=C', '--no-sync'],
+    initdbFlags: ['--encoding=UTF8', '--locale=C', '--no-sync', ...(options.initdbFlags ?? [])],
     postgresFlags: ['-c', 'fsync=off', '-c', 'full_page_writes=off', '-c', 'synchronous_commit=off'],
   });
   try {
@@ -58,6 +63,10 @@ export async function startTestServer(): Promise<TestServer> {
       } finally {
         await client.end();
       }
+    },
+    async restart() {
+      await postgres.stop();
+      await postgres.start();
     },
     async stop() {
       await postgres.stop();
