@@ -116,7 +116,8 @@ export interface ErrataClient extends DriftClient {
   allEdits(stream: string, options?: CallOptions & { status?: EditStatus; after?: number }): AsyncGenerator<Edit>;
   getEdit(stream: string, editId: string, options?: CallOptions): Promise<Edit>;
   /**
-   * Waits until edits are settled: verified (or measured and found not to hold), rejected, superseded or revoked.
+   * Waits until edits are settled: verified (or measured and found not to hold), rejected, superseded, revoked or quarantined. A
+   * guard may take a verified one back a moment later.
    * @throws NOT_READY when the stream failed or is paused
    */
   waitForEdits(
