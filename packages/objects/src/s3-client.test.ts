@@ -158,7 +158,7 @@ describe('settings', () => {
   const env = { AWS_ACCESS_KEY_ID: 'a', AWS_SECRET_ACCESS_KEY: 'hidden', SNAPSHOT_S3_BUCKET: 'facts' };
 
   it('are read from the environment, AWS where no endpoint is named', () => {
-    expect(readS3Settings({}, 'SNAPSHOT_S3_')).toBeNull();
+    expect(readS3Settings({ SNAPSHOT_S3_BUCKET: '' }, 'SNAPSHOT_S3_')).toBeNull();
     expect(readS3Settings({ ...env, AWS_REGION: 'eu-central-1' }, 'SNAPSHOT_S3_')).toMatchObject({
       endpoint: 'https://s3.eu-central-1.amazonaws.com',
       pathStyle: false,
@@ -176,7 +176,7 @@ describe('settings', () => {
   });
 
   it('are refused by name and without their values', () => {
-    const wrong = { ...env, AWS_ACCESS_KEY_ID: undefined, SNAPSHOT_S3_ENDPOINT: 'ftp://x', SNAPSHOT_S3_PREFIX: 'a b' };
+    const wrong = { ...env, AWS_ACCESS_KEY_ID: '', SNAPSHOT_S3_ENDPOINT: 'ftp://x', SNAPSHOT_S3_PREFIX: 'a b' };
     const read = () => readS3Settings(wrong, 'SNAPSHOT_S3_');
     for (const name of ['ACCESS_KEY_ID', 'ENDPOINT', 'PREFIX']) expect(read).toThrow(`SNAPSHOT_S3_${name}`);
     expect(read).not.toThrow(/hidden/);

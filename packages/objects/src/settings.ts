@@ -23,6 +23,8 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 const bucketName = z.string().regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'must be the name of a bucket');
 
+const needed = 'is needed';
+
 const schema = z.object({
   /** The bucket; without it there is no object storage. */
   BUCKET: bucketName,
@@ -36,8 +38,8 @@ const schema = z.object({
   /** AWS in that region where it is left out. */
   ENDPOINT: z.url({ protocol: /^https?$/ }).optional(),
   PATH_STYLE: z.enum(['true', 'false']).optional(),
-  ACCESS_KEY_ID: z.string().min(1),
-  SECRET_ACCESS_KEY: z.string().min(1),
+  ACCESS_KEY_ID: z.string({ error: needed }),
+  SECRET_ACCESS_KEY: z.string({ error: needed }),
   SESSION_TOKEN: z.string().min(1).optional(),
   TIMEOUT_MS: z.coerce.number().int().min(100).default(30_000),
   ATTEMPTS: z.coerce.number().int().min(1).max(20).default(5),
@@ -58,18 +60,19 @@ export function readS3Settings(
   prefix: string,
   given: { bucket?: string; prefix?: string } = {},
 ): S3Settings | null {
-  const bucket = given.bucket ?? env[`${prefix}BUCKET`];
+  // What is empty is left out: compose files pass variables on that way.
+  const own = (name: string, other?: string) => env[`${prefix}${name}`] || (other && env[other]) || undefined;
+  const bucket = given.bucket ?? own('BUCKET');
   if (bucket === undefined) return null;
-  const own = (name: string) => env[`${prefix}${name}`] || undefined;
   const result = schema.safeParse({
     BUCKET: bucket,
     PREFIX: given.prefix ?? own('PREFIX'),
-    REGION: own('REGION') ?? env.AWS_REGION,
-    ENDPOINT: own('ENDPOINT') ?? env.AWS_ENDPOINT_URL_S3,
+    REGION: own('REGION', 'AWS_REGION'),
+    ENDPOINT: own('ENDPOINT', 'AWS_ENDPOINT_URL_S3'),
     PATH_STYLE: own('PATH_STYLE'),
-    ACCESS_KEY_ID: own('ACCESS_KEY_ID') ?? env.AWS_ACCESS_KEY_ID,
-    SECRET_ACCESS_KEY: own('SECRET_ACCESS_KEY') ?? env.AWS_SECRET_ACCESS_KEY,
-    SESSION_TOKEN: own('SESSION_TOKEN') ?? env.AWS_SESSION_TOKEN,
+    ACCESS_KEY_ID: own('ACCESS_KEY_ID', 'AWS_ACCESS_KEY_ID'),
+    SECRET_ACCESS_KEY: own('SECRET_ACCESS_KEY', 'AWS_SECRET_ACCESS_KEY'),
+    SESSION_TOKEN: own('SESSION_TOKEN', 'AWS_SESSION_TOKEN'),
     TIMEOUT_MS: own('TIMEOUT_MS'),
     ATTEMPTS: own('ATTEMPTS'),
   });

@@ -106,6 +106,11 @@ describe('a stream that begins with an adapter', () => {
     const next = await store.claimBatch(stream.id, 8);
     expect(next?.edits).toMatchObject([{ subject: 'a', adapter: null }]);
     expect((await store.verifyLog(stream.id, batch.seq)).problems).toEqual([]);
+    const said = (await store.listEvents(stream.id)).filter(({ detail }) => detail.adapter === id);
+    expect(said.map(({ kind, seq }) => [kind, seq])).toEqual([
+      ['created', 0],
+      ['batch', 1],
+    ]);
     await expect(store.deleteAdapter(id)).rejects.toMatchObject({ code: 'ADAPTER_IN_USE' });
     expect((await store.getAdapter(id)).streams).toBeGreaterThan(0);
   });

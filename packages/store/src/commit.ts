@@ -76,7 +76,12 @@ async function commitOne(
     data: { status: 'committed', hash, committedAt: at, ...(seconds ? { seconds } : {}) },
   });
   await setStatuses(tx, batch);
+  const adapter = await tx.edit.findFirst({
+    where: { adapterId: { not: null }, batches: { some: { streamId, seq } } },
+    select: { adapterId: true },
+  });
   const detail = {
+    ...(adapter && { adapter: adapter.adapterId }),
     edits: await tx.batchEdit.count({ where: { streamId, seq } }),
     hash,
     ...(batch.joinedSeq !== null && { supersededBy: batch.joinedSeq }),

@@ -82,7 +82,7 @@ function described(kind: StreamEvent['kind'], detail: StreamEvent['detail']): st
   const text = (field: string) => String(detail[field] ?? '');
   switch (kind) {
     case 'batch':
-      return `${text('edits')} written`;
+      return detail.adapter === undefined ? `${text('edits')} written` : 'an adapter imported';
     case 'revoke':
       return detail.supersededBy === undefined
         ? `${text('edits')} revoked`
@@ -93,8 +93,9 @@ function described(kind: StreamEvent['kind'], detail: StreamEvent['detail']): st
       return detail.expiresAt === null ? `${text('edit')} stays` : `${text('edit')} expires at ${text('expiresAt')}`;
     case 'rollback':
       return `from ${text('from')}, ${text('edits')} edits changed state`;
-    case 'checkpoint':
     case 'created':
+      return detail.adapter === undefined ? text('name') : `${text('name')}, to begin with an adapter`;
+    case 'checkpoint':
       return text('name');
     case 'branch':
       return `${text('name')} left here`;
