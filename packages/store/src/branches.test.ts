@@ -246,3 +246,27 @@ it('pages through 10,000 inherited edits', async () => {
     10_000,
   ]);
 });
+
+it('knows what is in the weights of a lineage with many gaps', async () => {
+  const origin = await sampleStream(store, 'gaps');
+  const kept: string[] = [];
+  for (let i = 0; i < 40; i++) {
+    const [edit] = (await write(store, origin, [sampleEdit(`kept ${i}`, 'x')])).edits;
+    kept.push(edit.id);
+    await write(store, origin, [sampleEdit(`left ${i}`, 'x')]);
+    await store.rollback(origin.id, (await store.getStream(origin.id)).head - 1);
+  }
+  const { head: seq } = await store.getStream(origin.id);
+  const branch = await store.createBranch(origin.id, { name: 'gaps of a branch', seq });
+  await write(store, branch, [sampleEdit('kept 7', 'y')]);
+  const [own] = (await store.activeEdits(branch.id)).filter(({ target }) => target === 'y');
+  for (const [id, expected] of [
+    [origin.id, kept],
+    [branch.id, [...kept.filter((_, i) => i !== 7), own.id]],
+  ] as const)
+    expect((await store.activeEdits(id)).map((edit) => edit.id)).toEqual(expected);
+  const { edits } = await store.listEdits(branch.id, { limit: 1000 });
+  const byStatus = (status: string) => edits.filter((edit) => edit.status === status).length;
+  expect([byStatus('applied'), byStatus('superseded'), byStatus('revoked')]).toEqual([40, 1, 0]);
+  expect(edits.find(({ subject }) => subject === 'kept 7')).toMatchObject({ reason: `superseded by ${own.id}` });
+});

@@ -56,36 +56,38 @@ export function* encodeRows(rows: Iterable<readonly CopyField[]>): Generator<Buf
   yield int(END_OF_ROWS, 2);
 }
 
+/** Takes a field as it comes in, piece by piece. */
+export type FieldSink = (piece: Buffer) => void;
+/** Chooses where a field goes by the fields before it in its row and its length; null for into the row. */
+export type SinkOf = (before: readonly (Buffer | null)[], length: number) => FieldSink | null;
+
 /** Reads exact numbers of bytes from a stream of chunks, joining only what is asked for. */
 class ByteReader {
-  private readonly chunks: Buffer[] = [];
+  private chunk: Buffer | null = null;
   private offset = 0;
-  private available = 0;
 
   constructor(private readonly source: AsyncIterator<Buffer>) {}
 
   async take(size: number): Promise<Buffer> {
-    while (this.available < size) {
-      const next = await this.source.next();
-      if (next.done) throw new Error(`COPY ended ${size - this.available} bytes early`);
-      this.chunks.push(next.value);
-      this.available += next.value.length;
-    }
-    this.available -= size;
     const parts: Buffer[] = [];
-    let missing = size;
-    while (missing > 0) {
-      const chunk = this.chunks[0];
-      const part = chunk.subarray(this.offset, this.offset + missing);
-      parts.push(part);
-      missing -= part.length;
-      this.offset += part.length;
-      if (this.offset === chunk.length) {
-        this.chunks.shift();
+    await this.pass(size, (part) => void parts.push(part));
+    return parts.length === 1 ? parts[0] : Buffer.concat(parts, size);
+  }
+
+  async pass(size: number, sink: FieldSink): Promise<void> {
+    for (let missing = size; missing > 0; ) {
+      if (this.chunk === null) {
+        const next = await this.source.next();
+        if (next.done) throw new Error(`COPY ended ${missing} bytes early`);
+        this.chunk = next.value;
         this.offset = 0;
       }
+      const part = this.chunk.subarray(this.offset, this.offset + missing);
+      missing -= part.length;
+      this.offset += part.length;
+      if (this.offset === this.chunk.length) this.chunk = null;
+      sink(part);
     }
-    return parts.length === 1 ? parts[0] : Buffer.concat(parts, size);
   }
 
   async drain(): Promise<void> {
@@ -93,8 +95,14 @@ class ByteReader {
   }
 }
 
-/** The rows of a COPY … TO STDOUT (FORMAT binary): each field as its bytes, null where it is NULL. */
-export async function* decodeRows(source: AsyncIterator<Buffer>): AsyncGenerator<(Buffer | null)[]> {
+/**
+ * The rows of a COPY … TO STDOUT (FORMAT binary): each field as its bytes, null where it is NULL. A field that went to a
+ * sink is empty.
+ */
+export async function* decodeRows(
+  source: AsyncIterator<Buffer>,
+  sinkOf: SinkOf = () => null,
+): AsyncGenerator<(Buffer | null)[]> {
   const reader = new ByteReader(source);
   const signature = await reader.take(SIGNATURE.length);
   if (!signature.equals(SIGNATURE)) throw new Error('COPY did not answer in binary format');
@@ -106,7 +114,9 @@ export async function* decodeRows(source: AsyncIterator<Buffer>): AsyncGenerator
     const row: (Buffer | null)[] = [];
     for (let i = 0; i < fields; i++) {
       const length = (await reader.take(4)).readInt32BE();
-      row.push(length === NULL_LENGTH ? null : await reader.take(length));
+      const sink = length === NULL_LENGTH ? null : sinkOf(row, length);
+      if (sink !== null) await reader.pass(length, sink);
+      row.push(length === NULL_LENGTH ? null : await reader.take(sink === null ? length : 0));
     }
     yield row;
   }

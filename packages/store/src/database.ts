@@ -3,7 +3,7 @@ import { pipeline } from 'node:stream/promises';
 import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
-import { type CopyField, decodeRows, encodeRows } from './copy.js';
+import { type CopyField, decodeRows, encodeRows, type SinkOf } from './copy.js';
 import { type Prisma, PrismaClient } from './generated/client.js';
 
 /** Longest a single statement may run; COPY of tensors has its own limit. */
@@ -29,7 +29,7 @@ export interface Database {
   /** Runs in one transaction of pg's, for work that mixes records with COPY. */
   session<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T>;
   /** Streams the rows of `COPY (query) TO STDOUT`. The query takes no parameters: only checked values may be in it. */
-  copyOut(query: string): AsyncGenerator<(Buffer | null)[]>;
+  copyOut(query: string, sinkOf?: SinkOf): AsyncGenerator<(Buffer | null)[]>;
   close(): Promise<void>;
 }
 
@@ -83,13 +83,13 @@ export function openDatabase(databaseUrl: string, poolSize: number, logger?: Sto
     }
   }
 
-  async function* copyOut(query: string): AsyncGenerator<(Buffer | null)[]> {
+  async function* copyOut(query: string, sinkOf?: SinkOf): AsyncGenerator<(Buffer | null)[]> {
     const client = await pool.connect();
     let finished = false;
     try {
       await client.query(`BEGIN READ ONLY; SET LOCAL statement_timeout = ${COPY_TIMEOUT_MS}`);
       const source = client.query(copyTo(`COPY (${query}) TO STDOUT (FORMAT binary)`));
-      yield* decodeRows(source[Symbol.asyncIterator]());
+      yield* decodeRows(source[Symbol.asyncIterator](), sinkOf);
       await client.query('COMMIT');
       finished = true;
     } finally {

@@ -25,13 +25,10 @@ export async function inheritanceOf(tx: Transaction, { id, originSeq, head }: Po
   if (!originSeq) return null;
   const ownership = await ownershipOf(tx, id);
   if (!ownership) return null;
-  const path = await lineageOf(tx, id, originSeq);
-  const lineage = head === originSeq ? path : await lineageOf(tx, id, head);
-  return {
-    path: partsOf(ownership, path),
-    lineage: partsOf(ownership, lineage),
-    kept: lineage.filter((seq) => seq <= originSeq),
-  };
+  const lineage = await lineageOf(tx, id, head);
+  const kept = lineage.filter((seq) => seq <= originSeq);
+  const path = kept.at(-1) === originSeq ? kept : await lineageOf(tx, id, originSeq);
+  return { path: partsOf(ownership, path), lineage: partsOf(ownership, lineage), kept };
 }
 
 /**
@@ -42,27 +39,37 @@ export async function inheritanceOf(tx: Transaction, { id, originSeq, head }: Po
  */
 export function inheritedEdits({ path, lineage, kept }: Inheritance, where = Prisma.sql`true`): Prisma.Sql {
   const out = `rolled back to seq ${kept.at(-1) ?? 0}`;
-  const last = (parts: readonly Part[]) =>
-    Prisma.sql`max(ARRAY[m.seq, m."column"]) FILTER (WHERE ${isWithin('m', parts)})`;
+  const written = (parts: readonly Part[]) => Prisma.sql`bool_or(m.source_seq IS NULL AND ${isWithin('m', parts)})`;
+  const taken = Prisma.sql`FILTER (WHERE m.source_seq IS NOT NULL AND ${isWithin('m', lineage)})`;
+  const here = Prisma.sql`FILTER (WHERE c.on_lineage)`;
   return Prisma.sql`
     SELECT e.id, e.ordinal, e.key_hash, e.target_hash, e.importance, e.expires_at, e.merged_from,
       (COALESCE(w.here, w.there))[1] AS seq, (COALESCE(w.here, w.there))[2] AS "column",
       CASE WHEN w.here IS NULL THEN 'revoked'
-           WHEN r.seq IS NULL THEN e.live_status
-           WHEN r.replaced_by IS NULL THEN 'revoked' ELSE 'superseded' END AS status,
+           WHEN w.taken_seq IS NULL THEN e.live_status
+           WHEN w.replaced_by IS NULL THEN 'revoked' ELSE 'superseded' END AS status,
       CASE WHEN w.here IS NULL THEN ${out}
-           WHEN r.seq IS NULL THEN e.live_reason
-           WHEN r.replaced_by IS NULL THEN r.reason ELSE 'superseded by ' || r.replaced_by END AS reason
+           WHEN w.taken_seq IS NULL THEN e.live_reason
+           WHEN w.replaced_by IS NULL THEN r.reason ELSE 'superseded by ' || w.replaced_by END AS reason
     FROM (
       -- Where each was written last: one may be written again when an earlier one is revoked.
-      SELECT m.edit_id, ${last(path)} AS there, ${last(lineage)} AS here FROM batch_edits m
-      WHERE m.source_seq IS NULL AND (${isWithin('m', path)} OR ${isWithin('m', lineage)}) GROUP BY m.edit_id
+      SELECT c.edit_id, max(ARRAY[c.place, c."column"]) FILTER (WHERE c.on_path) AS there,
+        max(ARRAY[c.place, c."column"]) ${here} AS here,
+        (array_agg(c.taken_stream ORDER BY c.place DESC) ${here})[1] AS taken_stream,
+        (array_agg(c.taken_seq ORDER BY c.place DESC) ${here})[1] AS taken_seq,
+        (array_agg(c.replaced_by ORDER BY c.place DESC) ${here})[1] AS replaced_by
+      FROM (
+        -- Every column once, with the batch that took it out first. One pass: no join that could be done row by row.
+        SELECT m.edit_id, COALESCE(m.source_seq, m.seq) AS place, max(m."column") FILTER (WHERE m.source_seq IS NULL) AS "column",
+          ${written(path)} AS on_path, ${written(lineage)} AS on_lineage,
+          (array_agg(m.stream_id ORDER BY m.seq) ${taken})[1] AS taken_stream,
+          min(m.seq) ${taken} AS taken_seq,
+          (array_agg(m.replaced_by ORDER BY m.seq) ${taken})[1] AS replaced_by
+        FROM batch_edits m WHERE ${isWithin('m', path)} OR ${isWithin('m', lineage)}
+        GROUP BY m.edit_id, COALESCE(m.source_seq, m.seq)
+      ) c GROUP BY c.edit_id
     ) w JOIN edits e ON e.id = w.edit_id
-    LEFT JOIN (
-      SELECT DISTINCT ON (m.edit_id, m.source_seq) m.edit_id, m.source_seq, m.seq, m.replaced_by, b.reason
-      FROM batch_edits m JOIN batches b USING (stream_id, seq)
-      WHERE m.source_seq IS NOT NULL AND ${isWithin('m', lineage)} ORDER BY m.edit_id, m.source_seq, m.seq
-    ) r ON r.edit_id = e.id AND r.source_seq = w.here[1]
+    LEFT JOIN batches r ON r.stream_id = w.taken_stream AND r.seq = w.taken_seq
     WHERE w.there IS NOT NULL AND ${where}`;
 }
 

@@ -67,11 +67,27 @@ export function partsOf({ owners }: Ownership, seqs: readonly number[]): Part[] 
     .reverse();
 }
 
+/** Runs of consecutive seqs up to which a lineage is told by its runs: most have one, and every rollback adds one. */
+const MOST_RUNS = 32;
+
+/** Ascending seqs as first and last of their runs; null where there are too many. */
+function runsOf(seqs: readonly number[]): [number, number][] | null {
+  const runs: [number, number][] = [];
+  for (const seq of seqs) {
+    const last = runs.at(-1);
+    if (last !== undefined && seq === last[1] + 1) last[1] = seq;
+    else if (runs.push([seq, seq]) > MOST_RUNS) return null;
+  }
+  return runs;
+}
+
 /** SQL that is true of rows (with `stream_id` and `seq`) of the given batches. */
 export function isWithin(alias: string, parts: readonly Part[]): Prisma.Sql {
   const table = Prisma.raw(alias);
-  const tests = parts.map(
-    ({ streamId, seqs }) => Prisma.sql`(${table}.stream_id = ${streamId} AND ${table}.seq = ANY(${seqs}))`,
-  );
+  const tests = parts.map(({ streamId, seqs }) => {
+    const runs = runsOf(seqs)?.map(([first, last]) => Prisma.sql`${table}.seq BETWEEN ${first} AND ${last}`);
+    const within = runs ? Prisma.sql`(${Prisma.join(runs, ' OR ')})` : Prisma.sql`${table}.seq = ANY(${seqs})`;
+    return Prisma.sql`(${table}.stream_id = ${streamId} AND ${within})`;
+  });
   return tests.length === 0 ? Prisma.sql`false` : Prisma.sql`(${Prisma.join(tests, ' OR ')})`;
 }

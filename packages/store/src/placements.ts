@@ -10,12 +10,17 @@ export interface Placement {
   readonly column: number;
 }
 
-/** Rows `(edit_id, seq, column)` of all columns in the weights at the end of a lineage: written and not taken out. */
+/**
+ * Rows `(edit_id, seq, column)` of all columns in the weights at the end of a lineage: written and not taken out. One pass
+ * over the lineage, whatever the planner believes of it.
+ */
 export function placedColumns(lineage: readonly Part[]): Prisma.Sql {
   return Prisma.sql`
-    SELECT a.edit_id, a.seq, a."column" FROM batch_edits a
-    WHERE a.source_seq IS NULL AND ${isWithin('a', lineage)} AND NOT EXISTS (
-      SELECT FROM batch_edits r WHERE r.edit_id = a.edit_id AND r.source_seq = a.seq AND ${isWithin('r', lineage)})`;
+    SELECT c.edit_id, c.seq, c."column" FROM (
+      SELECT m.edit_id, m.seq, m."column", m.source_seq,
+        bool_or(m.source_seq IS NOT NULL) OVER (PARTITION BY m.edit_id, COALESCE(m.source_seq, m.seq)) AS taken
+      FROM batch_edits m WHERE ${isWithin('m', lineage)}) c
+    WHERE c.source_seq IS NULL AND NOT c.taken`;
 }
 
 /** Columns in the weights at a position, in the order of the log; of the given edits only, where they are given. */

@@ -52,6 +52,15 @@ export interface SnapshotStore {
   listSnapshots(streamId: string): Promise<SnapshotInfo[]>;
   /** A tensor, every chunk held against its hash. @throws LOG_CORRUPT, UNKNOWN_POSITION no such snapshot or tensor */
   readSnapshotTensor(snapshotId: string, name: string): Promise<SnapshotTensor>;
+  /**
+   * Tensors in the order of their names, each whole and checked as above before it is used; the next one comes in meanwhile.
+   * @throws as `readSnapshotTensor` does, when those before were used
+   */
+  readSnapshotTensors(
+    snapshotId: string,
+    names: readonly string[],
+    use: (tensor: SnapshotTensor) => Promise<void>,
+  ): Promise<void>;
   /** Forgets a snapshot; its chunks go with the next collection. */
   dropSnapshot(snapshotId: string): Promise<void>;
   /** Looks back from a position to the nearest snapshot of a kind, whatever its form. @throws UNKNOWN_POSITION */

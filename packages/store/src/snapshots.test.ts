@@ -102,6 +102,43 @@ it('finds a flipped bit in a chunk', async () => {
   expect((await store.readSnapshotTensor(snapshot.id, 'a')).data).toHaveLength((5 * MB) / 4);
 });
 
+it('reads many tensors in one pass, as far as they are whole', async () => {
+  const { id: streamId } = await streamWith('passed', 1);
+  // Two equal chunks, and a tensor that ends in the middle of one.
+  const zeros = { name: 'zeros', rows: 2 * MB, columns: 1, data: new Float32Array(2 * MB) };
+  const kept = [tensor('a', 9, 61), tensor('b', 1, 62, 'fp64'), zeros, tensor('d', 5, 63)];
+  const { snapshot } = await store.saveSnapshot({ streamId, seq: 1, kind: 'weights', form: 'x' }, kept);
+  const read = async (names: readonly string[]) => {
+    const found: SnapshotTensor[] = [];
+    const done = store.readSnapshotTensors(snapshot.id, names, async (one) => void found.push(one));
+    return {
+      found,
+      error: await done.then(
+        () => null,
+        (error: unknown) => error,
+      ),
+    };
+  };
+  const whole = await read(['d', 'zeros', 'b', 'a']);
+  expect(whole.error).toBeNull();
+  expect(whole.found.map(({ name }) => name)).toEqual(['d', 'zeros', 'b', 'a']);
+  for (const one of whole.found)
+    expect(same(one, kept.find(({ name }) => name === one.name) as SnapshotTensor)).toBe(true);
+
+  await sql(
+    database.url,
+    `UPDATE chunks SET data = set_byte(data, 9, get_byte(data, 9) # 4)
+     WHERE id = (SELECT chunk_id FROM snapshot_chunks WHERE snapshot_id = $1 AND name = 'b')`,
+    [snapshot.id],
+  );
+  const damaged = await read(['d', 'b', 'a']);
+  expect(damaged.found.map(({ name }) => name)).toEqual(['d']);
+  expect(damaged.error).toMatchObject({ code: 'LOG_CORRUPT' });
+  const unknown = await read(['d', 'e']);
+  expect(unknown.found.map(({ name }) => name)).toEqual(['d']);
+  expect(unknown.error).toMatchObject({ code: 'UNKNOWN_POSITION' });
+});
+
 it('keeps one of many writers, and nothing of one that fails', async () => {
   const { id: streamId } = await streamWith('raced', 1);
   const key = { streamId, seq: 1, kind: 'weights', form: 'x' } as const;

@@ -1,15 +1,13 @@
 import { ErrataError, newId } from '@errata/contracts';
-import { float32Bytes, float64ArrayBytes, inHostOrder } from './bytes.js';
-import type { ChunkStore } from './chunks.js';
+import { float32Bytes, float64ArrayBytes } from './bytes.js';
+import type { ChunkSource, ChunkStore } from './chunks.js';
 import type { Database } from './database.js';
 import { isForeignKeyViolation } from './errors.js';
 import type { Snapshot } from './generated/client.js';
 import { positionCollected, unknownPosition } from './locks.js';
 import { isWithin, ownerOf, ownershipOf, partsOf } from './owners.js';
+import { snapshotReads, TENSOR_NAME } from './snapshot-reads.js';
 import type { SnapshotInfo, SnapshotKey, SnapshotStore, SnapshotTensor } from './snapshot-types.js';
-
-const SNAPSHOT_ID = /^snp_[0-9a-f]{32}$/;
-const TENSOR_NAME = /^[a-z0-9][a-z0-9/-]{0,99}$/;
 
 /** A tensor whose chunks are stored. */
 interface WrittenTensor extends Omit<SnapshotTensor, 'data'> {
@@ -54,17 +52,18 @@ function record(db: Database, { streamId, seq, kind, form }: SnapshotKey, tensor
       [id, streamId, seq, hash, kind, form, bytes],
     );
     if (written.rowCount === 0) return null;
-    for (const { name, element, rows: height, columns, bytes: size, chunks } of tensors) {
-      await client.query(
-        'INSERT INTO snapshot_tensors (snapshot_id, name, element, rows, columns, bytes) VALUES ($1, $2, $3, $4, $5, $6)',
-        [id, name, element, height, columns, size],
-      );
-      await client.query(
-        `INSERT INTO snapshot_chunks (snapshot_id, name, index, chunk_id)
-         SELECT $1, $2, c.place - 1, c.id FROM unnest($3::text[]) WITH ORDINALITY AS c(id, place)`,
-        [id, name, chunks],
-      );
-    }
+    const of = <Field extends keyof WrittenTensor>(field: Field) => tensors.map((tensor) => tensor[field]);
+    await client.query(
+      `INSERT INTO snapshot_tensors (snapshot_id, name, element, rows, columns, bytes)
+       SELECT $1, * FROM unnest($2::text[], $3::text[], $4::int[], $5::int[], $6::bigint[])`,
+      [id, of('name'), of('element'), of('rows'), of('columns'), of('bytes')],
+    );
+    const chunks = tensors.flatMap(({ name, chunks }) => chunks.map((chunk, index) => ({ name, index, chunk })));
+    await client.query(
+      `INSERT INTO snapshot_chunks (snapshot_id, name, index, chunk_id)
+       SELECT $1, * FROM unnest($2::text[], $3::int[], $4::text[])`,
+      [id, chunks.map(({ name }) => name), chunks.map(({ index }) => index), chunks.map(({ chunk }) => chunk)],
+    );
     return id;
   });
 }
@@ -80,14 +79,18 @@ export function snapshotRecords(db: Database, chunks: ChunkStore): Omit<Snapshot
       const key = { streamId: await ownerOf(db.prisma, named.streamId, seq), seq, kind, form };
       const before = await byKey(key);
       if (before) return { snapshot: toInfo(before), created: false };
-      const written: WrittenTensor[] = [];
-      for await (const tensor of tensors) {
-        const { name, rows, columns, data } = tensor;
-        const bytes = bytesOf(tensor);
-        const ids = await chunks.put(bytes, data instanceof Float32Array ? 4 : 8);
-        const element = data instanceof Float32Array ? 'fp32' : 'fp64';
-        written.push({ name, element, rows, columns, bytes: bytes.length, chunks: ids });
-      }
+      const shapes: Omit<WrittenTensor, 'chunks'>[] = [];
+      const sources = async function* (): AsyncGenerator<ChunkSource> {
+        for await (const tensor of tensors) {
+          const { name, rows, columns, data } = tensor;
+          const bytes = bytesOf(tensor);
+          const [element, width] = data instanceof Float32Array ? (['fp32', 4] as const) : (['fp64', 8] as const);
+          shapes.push({ name, element, rows, columns, bytes: bytes.length });
+          yield { bytes, width };
+        }
+      };
+      const ids = await chunks.put(sources());
+      const written = shapes.map((shape, i) => ({ ...shape, chunks: ids[i] }));
       let id: string | null;
       try {
         id = await record(db, key, written);
@@ -117,31 +120,7 @@ export function snapshotRecords(db: Database, chunks: ChunkStore): Omit<Snapshot
       return (await db.prisma.snapshot.findMany({ where: { streamId }, orderBy })).map(toInfo);
     },
 
-    async readSnapshotTensor(snapshotId, name) {
-      const known = SNAPSHOT_ID.test(snapshotId) && TENSOR_NAME.test(name);
-      const where = { snapshotId_name: { snapshotId, name } };
-      const tensor = known ? await db.prisma.snapshotTensor.findUnique({ where }) : null;
-      if (!tensor) throw new ErrataError('UNKNOWN_POSITION', `no snapshot ${snapshotId} has a tensor ${name}`);
-      const { element, rows, columns } = tensor;
-      const data = element === 'fp32' ? new Float32Array(rows * columns) : new Float64Array(rows * columns);
-      const bytes = Buffer.from(data.buffer);
-      let at = 0;
-      const query = `SELECT c.id, c.bytes, c.codec, c.location, c.data FROM snapshot_chunks s JOIN chunks c ON c.id = s.chunk_id
-        WHERE s.snapshot_id = '${snapshotId}' AND s.name = '${name}' ORDER BY s.index`;
-      for await (const [id, size, codec, location, body] of db.copyOut(query)) {
-        const stored = {
-          id: String(id),
-          bytes: size?.readInt32BE() ?? 0,
-          codec: String(codec),
-          location: location && String(location),
-          data: body,
-        };
-        at += (await chunks.decode(stored)).copy(bytes, at);
-      }
-      if (at !== bytes.length)
-        throw new ErrataError('LOG_CORRUPT', `${name} of snapshot ${snapshotId} has ${at} of ${bytes.length} bytes`);
-      return { name, rows, columns, data: inHostOrder(data) };
-    },
+    ...snapshotReads(db, chunks),
 
     async dropSnapshot(snapshotId) {
       await db.prisma.snapshot.deleteMany({ where: { id: snapshotId } });

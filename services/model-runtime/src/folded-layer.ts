@@ -56,13 +56,6 @@ export interface LayerFold {
   readonly fold: Shared<Fold>;
 }
 
-/** Where a fold can be had without replaying: its data, or null where it is damaged. */
-export interface FoldSource {
-  readonly count: number;
-  readonly seq: number;
-  read(): Promise<Float32Array | null>;
-}
-
 /** The change of one layer of one stream at the end of a lineage: the last fold, and the columns after it. */
 export class FoldedLayer {
   /** The latest used last, by seq. An entry of the log never changes. */
@@ -105,17 +98,14 @@ export class FoldedLayer {
 
   /**
    * Goes to the end of a lineage, from the latest fold there is.
-   * @param sources of folds of this lineage, the latest first
    * @returns how many entries were read
    */
   async follow(
     lineage: readonly number[],
-    sources: readonly FoldSource[],
     read: (seqs: readonly number[]) => Promise<readonly Factors[]>,
   ): Promise<number> {
     const settled = this.#change !== undefined || lineage.length === 0;
     if (settled && lineage.join() === this.#seqs.join()) return 0;
-    await this.#restore(lineage, sources);
     let fold = this.foldOf(lineage);
     let entriesRead = 0;
     let block = new Map<number, Factors>();
@@ -143,6 +133,11 @@ export class FoldedLayer {
     return entriesRead;
   }
 
+  /** Takes a fold that was made elsewhere. @param data row-major */
+  adopt(count: number, seq: number, data: Float32Array): void {
+    this.#keep({ count, seq, fold: new Shared(foldFrom(this.model, data), (value) => value.dispose()) });
+  }
+
   dispose(): void {
     for (const { fold } of this.#folds) fold.drop();
     this.#folds = [];
@@ -150,17 +145,6 @@ export class FoldedLayer {
     this.#change?.drop();
     this.#change = undefined;
     this.#seqs = [];
-  }
-
-  async #restore(lineage: readonly number[], sources: readonly FoldSource[]): Promise<void> {
-    for (const { count, seq, read } of sources) {
-      if (count <= (this.foldOf(lineage)?.count ?? 0)) return;
-      const data = await read();
-      if (data === null) continue;
-      const fold = foldFrom(this.model, data);
-      this.#keep({ count, seq, fold: new Shared(fold, (value) => value.dispose()) });
-      return;
-    }
   }
 
   /** The oldest kept are those that were made first: they may belong to a lineage that was left. */

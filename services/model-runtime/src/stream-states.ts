@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { ErrataError } from '@errata/contracts';
 import type { Deltas, LayerDelta, Model } from '@errata/model';
 import type { StateRef, Store } from '@errata/store';
-import { type Factors, FoldedLayer, type FoldSource, type LayerFold, type Shared } from './folded-layer.js';
+import { type Factors, FoldedLayer, type LayerFold, type Shared } from './folded-layer.js';
 import type { HeldFolds, WeightSnapshots } from './weight-snapshots.js';
 
 /** Streams whose factors are kept; the least recently used goes first. */
@@ -58,13 +58,13 @@ export class StreamStates {
     await this.#follow(stream, state);
     const used = new Map<number, Shared<LayerDelta>>();
     const versions = new Map<number, string>();
-    const sourcesOf = await this.#sources(stream, state.streamId);
+    await this.#restore(stream, state.streamId);
     let entriesRead = 0;
     for (const [layer, held] of stream.layers) {
       const staged = state.staged.filter((batch) => batch.layers.includes(layer)).map((batch) => batch.seq);
       const wanted = [...stream.lineage.seqs, ...staged];
       const read = (seqs: readonly number[]) => this.#read(state.streamId, layer, seqs);
-      entriesRead += await held.follow(wanted, sourcesOf(layer), read);
+      entriesRead += await held.follow(wanted, read);
       if (!held.change) continue;
       used.set(layer, held.change);
       versions.set(layer, `${state.streamId}:${digest(wanted)}`);
@@ -133,11 +133,17 @@ export class StreamStates {
     stream.lineage = { seq: state.seq, seqs: found.forked ? found.seqs : [...known.seqs, ...found.seqs] };
   }
 
-  /** Snapshots of a lineage, where there is more to read than a few batches. */
-  async #sources({ layers, lineage }: StreamState, streamId: string): Promise<(layer: number) => FoldSource[]> {
-    const missing = Math.max(...[...layers.values()].map((layer) => layer.missing(lineage.seqs)));
-    if (this.snapshots === null || missing <= fewBatches) return () => [];
-    return this.snapshots.sources(streamId, lineage.seqs);
+  /** Takes folds from snapshots, where there is more to read than a few batches. What is damaged is taken from one below. */
+  async #restore({ layers, lineage: { seqs } }: StreamState, streamId: string): Promise<void> {
+    const missing = Math.max(...[...layers.values()].map((layer) => layer.missing(seqs)));
+    if (this.snapshots === null || missing <= fewBatches) return;
+    for (const snapshot of await this.snapshots.find(streamId, seqs)) {
+      const count = seqs.indexOf(snapshot.seq) + 1;
+      const below = [...layers].filter(([, layer]) => (layer.foldOf(seqs)?.count ?? 0) < count);
+      if (below.length === 0) return;
+      const names = below.map(([layer]) => layer);
+      await this.snapshots.read(snapshot, names, (layer, data) => layers.get(layer)?.adopt(count, snapshot.seq, data));
+    }
   }
 
   async #read(streamId: string, layer: number, seqs: readonly number[]): Promise<Factors[]> {

@@ -1,10 +1,10 @@
 import { ErrataError } from '@errata/contracts';
 import { type Model, readFold } from '@errata/model';
 import type { SnapshotInfo, SnapshotTensor, Store } from '@errata/store';
-import { type FoldSource, foldColumns, type LayerFold } from './folded-layer.js';
+import { foldColumns, type LayerFold } from './folded-layer.js';
 
 /** What snapshots of weights need of the store. */
-export type WeightSnapshotStore = Pick<Store, 'findSnapshots' | 'readSnapshotTensor' | 'saveSnapshot'>;
+export type WeightSnapshotStore = Pick<Store, 'findSnapshots' | 'readSnapshotTensors' | 'saveSnapshot'>;
 
 /** Folds of every edited layer at one position, held until they are let go. */
 export interface HeldFolds {
@@ -26,15 +26,35 @@ export class WeightSnapshots {
     this.form = `fold-${foldColumns}/${model.engine.name}`;
   }
 
-  /** Where folds of a lineage can be had for a layer, the latest first. */
-  async sources(streamId: string, lineage: readonly number[]): Promise<(layer: number) => FoldSource[]> {
-    const found = await this.store.findSnapshots({ streamId, kind: 'weights', form: this.form }, lineage);
-    return (layer) =>
-      found.map((snapshot) => ({
-        count: lineage.indexOf(snapshot.seq) + 1,
-        seq: snapshot.seq,
-        read: () => this.#read(snapshot, layer),
-      }));
+  /** Snapshots of a lineage, the latest first. */
+  find(streamId: string, lineage: readonly number[]): Promise<SnapshotInfo[]> {
+    return this.store.findSnapshots({ streamId, kind: 'weights', form: this.form }, lineage);
+  }
+
+  /** Reads layers of a snapshot; those that are damaged are left out. @param use of a layer's numbers, row-major */
+  async read(
+    snapshot: SnapshotInfo,
+    layers: readonly number[],
+    use: (layer: number, data: Float32Array) => void,
+  ): Promise<void> {
+    const { hiddenSize, intermediateSize } = this.model.config;
+    const left = [...layers];
+    while (left.length > 0)
+      try {
+        await this.store.readSnapshotTensors(snapshot.id, left.map(nameOf), async ({ rows, columns, data }) => {
+          const layer = left[0];
+          if (rows !== hiddenSize || columns !== intermediateSize || !(data instanceof Float32Array))
+            throw new ErrataError('LOG_CORRUPT', `layer ${layer} of the snapshot is ${rows} × ${columns}`);
+          use(layer, data);
+          left.shift();
+        });
+      } catch (error) {
+        if (!(error instanceof ErrataError)) throw error;
+        // Removed meanwhile: as if it had never been found.
+        if (error.code === 'UNKNOWN_POSITION') return;
+        this.onDamaged(snapshot, error);
+        left.shift();
+      }
   }
 
   /** Keeps folds as a snapshot of their position. Idempotent. */
@@ -46,19 +66,6 @@ export class WeightSnapshots {
         yield { name: nameOf(layer), rows, columns, data: await readFold(fold.value) };
     }
     return this.store.saveSnapshot({ streamId, seq, kind: 'weights', form: this.form }, tensors());
-  }
-
-  async #read(snapshot: SnapshotInfo, layer: number): Promise<Float32Array | null> {
-    const { hiddenSize, intermediateSize } = this.model.config;
-    try {
-      const { rows, columns, data } = await this.store.readSnapshotTensor(snapshot.id, nameOf(layer));
-      if (rows === hiddenSize && columns === intermediateSize && data instanceof Float32Array) return data;
-      throw new ErrataError('LOG_CORRUPT', `layer ${layer} of the snapshot is ${rows} × ${columns}`);
-    } catch (error) {
-      if (!(error instanceof ErrataError)) throw error;
-      this.onDamaged(snapshot, error);
-      return null;
-    }
   }
 }
 

@@ -2,8 +2,8 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Stream } from '@errata/contracts';
 import pg from 'pg';
-import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
-import { type CopyField, decodeRows, encodeRows } from '../copy.js';
+import { from as copyFrom } from 'pg-copy-streams';
+import { type CopyField, encodeRows } from '../copy.js';
 import { batchHash, entryHash } from '../hash.js';
 import { entryColumns, entryRow } from '../log-rows.js';
 import type { LogEntry } from '../types.js';
@@ -22,7 +22,7 @@ async function connected<Result>(url: string, work: (client: pg.Client) => Promi
   }
 }
 
-async function copyRows(
+export async function copyRows(
   client: pg.Client,
   table: string,
   columns: readonly string[],
@@ -83,27 +83,5 @@ export function logBytes(url: string): Promise<number> {
       `SELECT sum(pg_total_relation_size(inhrelid))::bigint AS bytes FROM pg_inherits WHERE inhparent = 'log_entries'::regclass`,
     );
     return Number(rows[0].bytes);
-  });
-}
-
-/** Seconds that a bare COPY of bytes in pieces of 4 MB takes, in and out again: what nothing that stores them can beat. */
-export function rawCopySeconds(url: string, pieces: readonly Buffer[]): Promise<{ write: number; read: number }> {
-  return connected(url, async (client) => {
-    await client.query('CREATE TABLE raw_copy (id int PRIMARY KEY, data bytea NOT NULL)');
-    await client.query('ALTER TABLE raw_copy ALTER COLUMN data SET STORAGE EXTERNAL');
-    let begun = performance.now();
-    await copyRows(
-      client,
-      'raw_copy',
-      ['id', 'data'],
-      pieces.map((piece, i) => [{ int4: i }, piece]),
-    );
-    const write = (performance.now() - begun) / 1000;
-    begun = performance.now();
-    const source = client.query(copyTo('COPY (SELECT data FROM raw_copy ORDER BY id) TO STDOUT (FORMAT binary)'));
-    for await (const _ of decodeRows(source[Symbol.asyncIterator]()));
-    const read = (performance.now() - begun) / 1000;
-    await client.query('DROP TABLE raw_copy');
-    return { write, read };
   });
 }
