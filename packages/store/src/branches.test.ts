@@ -223,8 +223,8 @@ it('pages through 10,000 inherited edits', async () => {
   await sql(
     database.url,
     `INSERT INTO log_entries (stream_id, seq, layer, row_start, row_end, sign, d_in, d_out, columns, epoch,
-       previous_hash, hash, config_hash, stats, keys, g, b, r_diagonal, tensor_hashes)
-     SELECT $1, 1000, layer, 0, 1, 1, 1, 1, 0, 1, repeat('0', 64), repeat('0', 64), '', '{}', '', '', '', '', decode(repeat('00', 32), 'hex') FROM unnest(ARRAY[3, 5]) layer`,
+       previous_hash, hash, config_hash, stats, r_diagonal, tensor_hashes, tensors, rest)
+     SELECT $1, 1000, layer, 0, 1, 1, 1, 1, 0, 1, repeat('0', 64), repeat('0', 64), '', '{}', '', decode(repeat('00', 32), 'hex'), '', '' FROM unnest(ARRAY[3, 5]) layer`,
     [origin.id],
   );
   await sql(database.url, 'UPDATE streams SET head = 1000, next_seq = 1001, next_ordinal = 10001 WHERE id = $1', [

@@ -99,7 +99,7 @@ async function remove(
 ): Promise<CollectedBatches> {
   const at = [streamId, seqs];
   const { rows } = await client.query<{ entries: number; bytes: string | null }>(
-    `SELECT count(*)::int AS entries, sum(length(keys) + length(g) + length(b) + length(r_diagonal))::bigint AS bytes
+    `SELECT count(*)::int AS entries, sum(length(tensors) + length(rest) + length(r_diagonal))::bigint AS bytes
      FROM log_entries WHERE stream_id = $1 AND seq = ANY($2)`,
     at,
   );

@@ -6,16 +6,21 @@ const SIGNATURE = Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1');
 const NULL_LENGTH = -1;
 const END_OF_ROWS = -1;
 
-/** A field of a row to be written; text is sent as UTF-8, null as NULL. */
+/** A field of a row to be written; text is sent as UTF-8, null as NULL, parts one behind the other. */
 export type CopyField =
   | null
   | Buffer
   | string
+  | { readonly parts: readonly Buffer[] }
   | { readonly int2: number }
   | { readonly int4: number }
   | { readonly json: unknown };
 
-function fieldBytes(field: NonNullable<CopyField>): Buffer {
+function fieldParts(field: NonNullable<CopyField>): readonly Buffer[] {
+  return typeof field === 'object' && 'parts' in field ? field.parts : [fieldBytes(field)];
+}
+
+function fieldBytes(field: Exclude<CopyField, null | { readonly parts: readonly Buffer[] }>): Buffer {
   if (Buffer.isBuffer(field)) return field;
   if (typeof field === 'string') return Buffer.from(field, 'utf8');
   if ('int2' in field) {
@@ -48,9 +53,12 @@ export function* encodeRows(rows: Iterable<readonly CopyField[]>): Generator<Buf
         yield int(NULL_LENGTH, 4);
         continue;
       }
-      const bytes = fieldBytes(field);
-      yield int(bytes.length, 4);
-      yield bytes;
+      const parts = fieldParts(field);
+      yield int(
+        parts.reduce((sum, part) => sum + part.length, 0),
+        4,
+      );
+      yield* parts;
     }
   }
   yield int(END_OF_ROWS, 2);

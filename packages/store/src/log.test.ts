@@ -131,15 +131,22 @@ it('finds what a superuser changes behind the triggers', async () => {
     return (await store.verifyLog(stream.id, 3)).problems;
   };
   const at = `WHERE stream_id = '${stream.id}' AND seq = 2`;
-  const flip = (column: string) =>
-    `UPDATE log_entries SET ${column} = set_byte(${column}, 5, get_byte(${column}, 5) # 1) ${at} AND layer = 5`;
-  for (const column of ['keys', 'g', 'b', 'r_diagonal']) {
-    expect(await tamper('log_entries', flip(column))).toEqual([
-      `batch 2, layer 5: the bytes do not match their hash (${column})`,
+  // K, G and B lie one behind the other.
+  const size = '4 * d_in * columns';
+  const flips = {
+    keys: ['rest', '5'],
+    g: ['rest', `${size} + 5`],
+    b: ['rest', `2 * ${size} + 5`],
+    r_diagonal: ['r_diagonal', '5'],
+  } as const;
+  for (const [tensor, [column, byte]] of Object.entries(flips)) {
+    const flip = `UPDATE log_entries SET ${column} = set_byte(${column}, ${byte}, get_byte(${column}, ${byte}) # 1) ${at} AND layer = 5`;
+    expect(await tamper('log_entries', flip)).toEqual([
+      `batch 2, layer 5: the bytes do not match their hash (${tensor})`,
     ]);
     await expect(store.readEntries(stream.id, 5, [1, 2])).rejects.toMatchObject({ code: 'LOG_CORRUPT' });
     expect(await store.readEntries(stream.id, 3, [1, 2])).toHaveLength(2);
-    expect(await tamper('log_entries', flip(column))).toEqual([]);
+    expect(await tamper('log_entries', flip)).toEqual([]);
   }
   expect(await tamper('log_entries', `UPDATE log_entries SET sign = -1 ${at} AND layer = 3`)).toHaveLength(1);
   expect(await tamper('log_entries', `UPDATE log_entries SET sign = 1 ${at} AND layer = 3`)).toEqual([]);

@@ -25,6 +25,13 @@ afterAll(async () => {
   await now.stop();
 });
 
+/** Columns that older tables had, out of what came after them. */
+const EARLIER: Record<string, string> = {
+  keys: 'substring(tensors || rest FOR 4 * d_in * columns)',
+  g: 'substring(tensors || rest FROM 4 * d_in * columns + 1 FOR 4 * d_in * columns)',
+  b: 'substring(tensors || rest FROM 8 * d_in * columns + 1)',
+};
+
 /** Copies what the older table has columns for. */
 async function copyRows(table: string): Promise<void> {
   const { rows: columns } = await sql(
@@ -33,7 +40,8 @@ async function copyRows(table: string): Promise<void> {
     [table],
   );
   const names = columns.map(({ name }) => `"${name}"`);
-  const { rows } = await sql(now.url, `SELECT ${names.join(', ')} FROM "${table}"`);
+  const values = columns.map(({ name }) => `${EARLIER[name] ?? `"${name}"`} AS "${name}"`);
+  const { rows } = await sql(now.url, `SELECT ${values.join(', ')} FROM "${table}"`);
   const places = names.map((_, i) => `$${i + 1}`).join(', ');
   for (const row of rows)
     await sql(
@@ -47,6 +55,12 @@ it('keeps the entries of a log that was one table, and names its tensors', async
   const streams = [await sampleStream(store, 'one'), await sampleStream(store, 'two')];
   for (const stream of streams)
     for (const subject of ['Ada', 'Bela', 'Cleo']) await write(store, stream, [sampleEdit(subject, 'Bremen')]);
+  // One whose tensors are more than fits beside them in a row.
+  await write(
+    store,
+    streams[0],
+    Array.from({ length: 100 }, (_, i) => sampleEdit(`many ${i}`, 'Bremen')),
+  );
   const folder = await mkdtemp(path.join(os.tmpdir(), 'errata-migrations-'));
   const older = (await readMigrations()).map(({ name }) => name).filter((name) => name < PARTITIONED);
   for (const name of older) await cp(new URL(name, repository), path.join(folder, name), { recursive: true });
@@ -58,21 +72,32 @@ it('keeps the entries of a log that was one table, and names its tensors', async
   const moved = createStore({ databaseUrl: before.url });
   for (const { id } of streams) {
     const { head, headHash } = await moved.getStream(id);
-    expect(await moved.verifyLog(id, head)).toMatchObject({ hash: headHash, entries: 6, problems: [] });
-    expect(await moved.readEntries(id, 3, [1, 2, 3])).toEqual(await store.readEntries(id, 3, [1, 2, 3]));
+    expect(await moved.verifyLog(id, head)).toMatchObject({ hash: headHash, entries: 2 * head, problems: [] });
+    const { seqs } = await store.lineage(id, head);
+    expect(await moved.readEntries(id, 3, seqs)).toEqual(await store.readEntries(id, 3, seqs));
   }
+  const packed = 'SELECT stream_id, seq, layer, tensors, rest FROM log_entries ORDER BY 1, 2, 3';
+  expect((await sql(before.url, packed)).rows).toEqual((await sql(now.url, packed)).rows);
   await moved.close();
   const hashes = 'SELECT stream_id, seq, layer, tensor_hashes FROM log_entries ORDER BY 1, 2, 3';
   expect((await sql(before.url, hashes)).rows).toEqual((await sql(now.url, hashes)).rows);
 });
 
-it('keeps tensors uncompressed and history append-only in every partition', async () => {
+it('keeps tensors uncompressed in whole pieces, and history append-only in every partition', async () => {
   const { rows } = await sql(
     now.url,
     `SELECT c.relname, string_agg(DISTINCT a.attstorage::text, '') AS storage
      FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_attribute a ON a.attrelid = c.oid
-     WHERE i.inhparent = 'log_entries'::regclass AND a.attname IN ('keys', 'g', 'b') GROUP BY 1 ORDER BY 1`,
+     WHERE i.inhparent = 'log_entries'::regclass AND a.attname = 'tensors' GROUP BY 1 ORDER BY 1`,
   );
+  const lengths = await sql(
+    now.url,
+    'SELECT DISTINCT length(tensors) AS tensors, length(rest) AS rest FROM log_entries ORDER BY 1',
+  );
+  expect(lengths.rows).toEqual([
+    { tensors: 0, rest: 64 },
+    { tensors: 3 * 1996, rest: 412 },
+  ]);
   expect(rows).toHaveLength(16);
   for (const { relname, storage } of rows) {
     expect(storage).toBe('e');

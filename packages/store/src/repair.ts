@@ -7,7 +7,7 @@ import { copyIn, type Database } from './database.js';
 import { writeEvent } from './events.js';
 import { tensorHashes } from './hash.js';
 import { lockStream, unknownPosition } from './locks.js';
-import { entryIntact, readEntryRow, selectEntries } from './log-rows.js';
+import { entryIntact, packedTensors, readEntryRow, selectEntries } from './log-rows.js';
 
 export function repairRecords(db: Database): Omit<DamageStore, 'verifyStored'> {
   return {
@@ -17,22 +17,23 @@ export function repairRecords(db: Database): Omit<DamageStore, 'verifyStored'> {
     },
 
     async repairEntry(entry) {
-      const { streamId, seq, layer, keys, g, b, rDiagonal } = entry;
+      const { streamId, seq, layer, rDiagonal } = entry;
       if (!entryIntact(entry))
         throw new ErrataError('LOG_CORRUPT', `layer ${layer} of batch ${seq} does not give its recorded hash`);
       await db.session(async (client) => {
         const place = [streamId, seq, layer, entry.hash];
         const where = 'WHERE stream_id = $1 AND seq = $2 AND layer = $3 AND hash = $4 AND row_start = 0';
-        const tensors = [float32Bytes(keys.data), float32Bytes(g.data), float32Bytes(b.data), float64Bytes(rDiagonal)];
+        const { tensors, rest } = packedTensors(entry);
+        const bytes = [Buffer.concat(tensors), Buffer.concat(rest), float64Bytes(rDiagonal)];
         // One after the other: the database takes tensors only as their hashes have them.
         const hashes = await client.query(
-          `UPDATE log_entries SET tensor_hashes = $5 ${where} AND tensor_hashes <> $5 AND (keys, g, b, r_diagonal) = ($6, $7, $8, $9)`,
-          [...place, tensorHashes(entry), ...tensors],
+          `UPDATE log_entries SET tensor_hashes = $5 ${where} AND tensor_hashes <> $5 AND (tensors, rest, r_diagonal) = ($6, $7, $8)`,
+          [...place, tensorHashes(entry), ...bytes],
         );
         if (hashes.rowCount === 1) return;
-        const put = await client.query(`UPDATE log_entries SET keys = $5, g = $6, b = $7, r_diagonal = $8 ${where}`, [
+        const put = await client.query(`UPDATE log_entries SET tensors = $5, rest = $6, r_diagonal = $7 ${where}`, [
           ...place,
-          ...tensors,
+          ...bytes,
         ]);
         if (put.rowCount !== 1)
           throw unknownPosition(streamId, seq, `layer ${layer} has no entry of hash ${entry.hash}`);

@@ -36,18 +36,26 @@ async function written(addresses: readonly string[] = ['a:1']) {
   return { setting, stream };
 }
 
-const flip = (table: string, column: string, where: string) =>
+const flip = (table: string, column: string, where: string, byte = '5') =>
   server.query(
     `ALTER TABLE ${table} DISABLE TRIGGER USER;
-     UPDATE ${table} SET ${column} = set_byte(${column}, 5, get_byte(${column}, 5) # 1) WHERE ${where};
+     UPDATE ${table} SET ${column} = set_byte(${column}, ${byte}, get_byte(${column}, ${byte}) # 1) WHERE ${where};
      ALTER TABLE ${table} ENABLE TRIGGER USER`,
     'errata',
   );
 
+/** A bit of a tensor of an entry: K, G and B lie one behind the other. */
+const flipTensor = (tensor: (typeof tensors)[number], where: string) => {
+  const before = { keys: 0, g: 1, b: 2 }[tensor as string];
+  return before === undefined
+    ? flip('log_entries', tensor, where)
+    : flip('log_entries', 'rest', where, `5 + ${before} * 4 * d_in * columns`);
+};
+
 test('a flipped bit in any tensor of an entry is named and put back', async () => {
   const { setting, stream } = await written();
   for (const column of tensors) {
-    await flip('log_entries', column, `stream_id = '${stream.id}' AND layer = 5`);
+    await flipTensor(column, `stream_id = '${stream.id}' AND layer = 5`);
     const tensor = column === 'tensor_hashes' ? 'record' : column;
     const damage = { streamId: stream.id, seq: 1, layer: 5, tensor };
     const { damage: found } = await store.verifyLog(stream.id, 1);
@@ -62,7 +70,7 @@ test('a flipped bit in any tensor of an entry is named and put back', async () =
 
 test('what gives another hash is beyond repair, with the position to go back to', async () => {
   const { setting, stream } = await written(['b:1']);
-  await flip('log_entries', 'b', `stream_id = '${stream.id}' AND layer = 3`);
+  await flipTensor('b', `stream_id = '${stream.id}' AND layer = 3`);
   const other = settingOn(store, ['c:1']);
   settings.push(other);
   const report = await repairLog({ ...setting, fleet: other.fleet }, stream.id, signal);

@@ -3184,9 +3184,8 @@ export const LogEntryScalarFieldEnum = {
   hash: 'hash',
   configHash: 'configHash',
   stats: 'stats',
-  keys: 'keys',
-  g: 'g',
-  b: 'b',
+  tensors: 'tensors',
+  rest: 'rest',
   rDiagonal: 'rDiagonal',
   tensorHashes: 'tensorHashes',
   createdAt: 'createdAt'

@@ -65,9 +65,8 @@ export type LogEntryMinAggregateOutputType = {
   previousHash: string | null
   hash: string | null
   configHash: string | null
-  keys: runtime.Bytes | null
-  g: runtime.Bytes | null
-  b: runtime.Bytes | null
+  tensors: runtime.Bytes | null
+  rest: runtime.Bytes | null
   rDiagonal: runtime.Bytes | null
   tensorHashes: runtime.Bytes | null
   createdAt: Date | null
@@ -87,9 +86,8 @@ export type LogEntryMaxAggregateOutputType = {
   previousHash: string | null
   hash: string | null
   configHash: string | null
-  keys: runtime.Bytes | null
-  g: runtime.Bytes | null
-  b: runtime.Bytes | null
+  tensors: runtime.Bytes | null
+  rest: runtime.Bytes | null
   rDiagonal: runtime.Bytes | null
   tensorHashes: runtime.Bytes | null
   createdAt: Date | null
@@ -110,9 +108,8 @@ export type LogEntryCountAggregateOutputType = {
   hash: number
   configHash: number
   stats: number
-  keys: number
-  g: number
-  b: number
+  tensors: number
+  rest: number
   rDiagonal: number
   tensorHashes: number
   createdAt: number
@@ -158,9 +155,8 @@ export type LogEntryMinAggregateInputType = {
   previousHash?: true
   hash?: true
   configHash?: true
-  keys?: true
-  g?: true
-  b?: true
+  tensors?: true
+  rest?: true
   rDiagonal?: true
   tensorHashes?: true
   createdAt?: true
@@ -180,9 +176,8 @@ export type LogEntryMaxAggregateInputType = {
   previousHash?: true
   hash?: true
   configHash?: true
-  keys?: true
-  g?: true
-  b?: true
+  tensors?: true
+  rest?: true
   rDiagonal?: true
   tensorHashes?: true
   createdAt?: true
@@ -203,9 +198,8 @@ export type LogEntryCountAggregateInputType = {
   hash?: true
   configHash?: true
   stats?: true
-  keys?: true
-  g?: true
-  b?: true
+  tensors?: true
+  rest?: true
   rDiagonal?: true
   tensorHashes?: true
   createdAt?: true
@@ -313,9 +307,8 @@ export type LogEntryGroupByOutputType = {
   hash: string
   configHash: string
   stats: runtime.JsonValue
-  keys: runtime.Bytes
-  g: runtime.Bytes
-  b: runtime.Bytes
+  tensors: runtime.Bytes
+  rest: runtime.Bytes
   rDiagonal: runtime.Bytes
   tensorHashes: runtime.Bytes
   createdAt: Date
@@ -359,9 +352,8 @@ export type LogEntryWhereInput = {
   hash?: Prisma.StringFilter<"LogEntry"> | string
   configHash?: Prisma.StringFilter<"LogEntry"> | string
   stats?: Prisma.JsonFilter<"LogEntry">
-  keys?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
-  g?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
-  b?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
+  tensors?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
+  rest?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
   rDiagonal?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
   tensorHashes?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
   createdAt?: Prisma.DateTimeFilter<"LogEntry"> | Date | string
@@ -383,9 +375,8 @@ export type LogEntryOrderByWithRelationInput = {
   hash?: Prisma.SortOrder
   configHash?: Prisma.SortOrder
   stats?: Prisma.SortOrder
-  keys?: Prisma.SortOrder
-  g?: Prisma.SortOrder
-  b?: Prisma.SortOrder
+  tensors?: Prisma.SortOrder
+  rest?: Prisma.SortOrder
   rDiagonal?: Prisma.SortOrder
   tensorHashes?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
@@ -411,9 +402,8 @@ export type LogEntryWhereUniqueInput = Prisma.AtLeast<{
   hash?: Prisma.StringFilter<"LogEntry"> | string
   configHash?: Prisma.StringFilter<"LogEntry"> | string
   stats?: Prisma.JsonFilter<"LogEntry">
-  keys?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
-  g?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
-  b?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
+  tensors?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
+  rest?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
   rDiagonal?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
   tensorHashes?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
   createdAt?: Prisma.DateTimeFilter<"LogEntry"> | Date | string
@@ -435,9 +425,8 @@ export type LogEntryOrderByWithAggregationInput = {
   hash?: Prisma.SortOrder
   configHash?: Prisma.SortOrder
   stats?: Prisma.SortOrder
-  keys?: Prisma.SortOrder
-  g?: Prisma.SortOrder
-  b?: Prisma.SortOrder
+  tensors?: Prisma.SortOrder
+  rest?: Prisma.SortOrder
   rDiagonal?: Prisma.SortOrder
   tensorHashes?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
@@ -466,9 +455,8 @@ export type LogEntryScalarWhereWithAggregatesInput = {
   hash?: Prisma.StringWithAggregatesFilter<"LogEntry"> | string
   configHash?: Prisma.StringWithAggregatesFilter<"LogEntry"> | string
   stats?: Prisma.JsonWithAggregatesFilter<"LogEntry">
-  keys?: Prisma.BytesWithAggregatesFilter<"LogEntry"> | runtime.Bytes
-  g?: Prisma.BytesWithAggregatesFilter<"LogEntry"> | runtime.Bytes
-  b?: Prisma.BytesWithAggregatesFilter<"LogEntry"> | runtime.Bytes
+  tensors?: Prisma.BytesWithAggregatesFilter<"LogEntry"> | runtime.Bytes
+  rest?: Prisma.BytesWithAggregatesFilter<"LogEntry"> | runtime.Bytes
   rDiagonal?: Prisma.BytesWithAggregatesFilter<"LogEntry"> | runtime.Bytes
   tensorHashes?: Prisma.BytesWithAggregatesFilter<"LogEntry"> | runtime.Bytes
   createdAt?: Prisma.DateTimeWithAggregatesFilter<"LogEntry"> | Date | string
@@ -487,9 +475,8 @@ export type LogEntryCreateInput = {
   hash: string
   configHash: string
   stats: Prisma.JsonNullValueInput | runtime.InputJsonValue
-  keys: runtime.Bytes
-  g: runtime.Bytes
-  b: runtime.Bytes
+  tensors: runtime.Bytes
+  rest: runtime.Bytes
   rDiagonal: runtime.Bytes
   tensorHashes: runtime.Bytes
   createdAt?: Date | string
@@ -511,9 +498,8 @@ export type LogEntryUncheckedCreateInput = {
   hash: string
   configHash: string
   stats: Prisma.JsonNullValueInput | runtime.InputJsonValue
-  keys: runtime.Bytes
-  g: runtime.Bytes
-  b: runtime.Bytes
+  tensors: runtime.Bytes
+  rest: runtime.Bytes
   rDiagonal: runtime.Bytes
   tensorHashes: runtime.Bytes
   createdAt?: Date | string
@@ -532,9 +518,8 @@ export type LogEntryUpdateInput = {
   hash?: Prisma.StringFieldUpdateOperationsInput | string
   configHash?: Prisma.StringFieldUpdateOperationsInput | string
   stats?: Prisma.JsonNullValueInput | runtime.InputJsonValue
-  keys?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
-  g?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
-  b?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  tensors?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  rest?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   rDiagonal?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   tensorHashes?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
@@ -556,9 +541,8 @@ export type LogEntryUncheckedUpdateInput = {
   hash?: Prisma.StringFieldUpdateOperationsInput | string
   configHash?: Prisma.StringFieldUpdateOperationsInput | string
   stats?: Prisma.JsonNullValueInput | runtime.InputJsonValue
-  keys?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
-  g?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
-  b?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  tensors?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  rest?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   rDiagonal?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   tensorHashes?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
@@ -579,9 +563,8 @@ export type LogEntryCreateManyInput = {
   hash: string
   configHash: string
   stats: Prisma.JsonNullValueInput | runtime.InputJsonValue
-  keys: runtime.Bytes
-  g: runtime.Bytes
-  b: runtime.Bytes
+  tensors: runtime.Bytes
+  rest: runtime.Bytes
   rDiagonal: runtime.Bytes
   tensorHashes: runtime.Bytes
   createdAt?: Date | string
@@ -600,9 +583,8 @@ export type LogEntryUpdateManyMutationInput = {
   hash?: Prisma.StringFieldUpdateOperationsInput | string
   configHash?: Prisma.StringFieldUpdateOperationsInput | string
   stats?: Prisma.JsonNullValueInput | runtime.InputJsonValue
-  keys?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
-  g?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
-  b?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  tensors?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  rest?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   rDiagonal?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   tensorHashes?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
@@ -623,9 +605,8 @@ export type LogEntryUncheckedUpdateManyInput = {
   hash?: Prisma.StringFieldUpdateOperationsInput | string
   configHash?: Prisma.StringFieldUpdateOperationsInput | string
   stats?: Prisma.JsonNullValueInput | runtime.InputJsonValue
-  keys?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
-  g?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
-  b?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  tensors?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  rest?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   rDiagonal?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   tensorHashes?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
@@ -663,9 +644,8 @@ export type LogEntryCountOrderByAggregateInput = {
   hash?: Prisma.SortOrder
   configHash?: Prisma.SortOrder
   stats?: Prisma.SortOrder
-  keys?: Prisma.SortOrder
-  g?: Prisma.SortOrder
-  b?: Prisma.SortOrder
+  tensors?: Prisma.SortOrder
+  rest?: Prisma.SortOrder
   rDiagonal?: Prisma.SortOrder
   tensorHashes?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
@@ -697,9 +677,8 @@ export type LogEntryMaxOrderByAggregateInput = {
   previousHash?: Prisma.SortOrder
   hash?: Prisma.SortOrder
   configHash?: Prisma.SortOrder
-  keys?: Prisma.SortOrder
-  g?: Prisma.SortOrder
-  b?: Prisma.SortOrder
+  tensors?: Prisma.SortOrder
+  rest?: Prisma.SortOrder
   rDiagonal?: Prisma.SortOrder
   tensorHashes?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
@@ -719,9 +698,8 @@ export type LogEntryMinOrderByAggregateInput = {
   previousHash?: Prisma.SortOrder
   hash?: Prisma.SortOrder
   configHash?: Prisma.SortOrder
-  keys?: Prisma.SortOrder
-  g?: Prisma.SortOrder
-  b?: Prisma.SortOrder
+  tensors?: Prisma.SortOrder
+  rest?: Prisma.SortOrder
   rDiagonal?: Prisma.SortOrder
   tensorHashes?: Prisma.SortOrder
   createdAt?: Prisma.SortOrder
@@ -794,9 +772,8 @@ export type LogEntryCreateWithoutBatchInput = {
   hash: string
   configHash: string
   stats: Prisma.JsonNullValueInput | runtime.InputJsonValue
-  keys: runtime.Bytes
-  g: runtime.Bytes
-  b: runtime.Bytes
+  tensors: runtime.Bytes
+  rest: runtime.Bytes
   rDiagonal: runtime.Bytes
   tensorHashes: runtime.Bytes
   createdAt?: Date | string
@@ -815,9 +792,8 @@ export type LogEntryUncheckedCreateWithoutBatchInput = {
   hash: string
   configHash: string
   stats: Prisma.JsonNullValueInput | runtime.InputJsonValue
-  keys: runtime.Bytes
-  g: runtime.Bytes
-  b: runtime.Bytes
+  tensors: runtime.Bytes
+  rest: runtime.Bytes
   rDiagonal: runtime.Bytes
   tensorHashes: runtime.Bytes
   createdAt?: Date | string
@@ -867,9 +843,8 @@ export type LogEntryScalarWhereInput = {
   hash?: Prisma.StringFilter<"LogEntry"> | string
   configHash?: Prisma.StringFilter<"LogEntry"> | string
   stats?: Prisma.JsonFilter<"LogEntry">
-  keys?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
-  g?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
-  b?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
+  tensors?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
+  rest?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
   rDiagonal?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
   tensorHashes?: Prisma.BytesFilter<"LogEntry"> | runtime.Bytes
   createdAt?: Prisma.DateTimeFilter<"LogEntry"> | Date | string
@@ -888,9 +863,8 @@ export type LogEntryCreateManyBatchInput = {
   hash: string
   configHash: string
   stats: Prisma.JsonNullValueInput | runtime.InputJsonValue
-  keys: runtime.Bytes
-  g: runtime.Bytes
-  b: runtime.Bytes
+  tensors: runtime.Bytes
+  rest: runtime.Bytes
   rDiagonal: runtime.Bytes
   tensorHashes: runtime.Bytes
   createdAt?: Date | string
@@ -909,9 +883,8 @@ export type LogEntryUpdateWithoutBatchInput = {
   hash?: Prisma.StringFieldUpdateOperationsInput | string
   configHash?: Prisma.StringFieldUpdateOperationsInput | string
   stats?: Prisma.JsonNullValueInput | runtime.InputJsonValue
-  keys?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
-  g?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
-  b?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  tensors?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  rest?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   rDiagonal?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   tensorHashes?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
@@ -930,9 +903,8 @@ export type LogEntryUncheckedUpdateWithoutBatchInput = {
   hash?: Prisma.StringFieldUpdateOperationsInput | string
   configHash?: Prisma.StringFieldUpdateOperationsInput | string
   stats?: Prisma.JsonNullValueInput | runtime.InputJsonValue
-  keys?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
-  g?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
-  b?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  tensors?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  rest?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   rDiagonal?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   tensorHashes?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
@@ -951,9 +923,8 @@ export type LogEntryUncheckedUpdateManyWithoutBatchInput = {
   hash?: Prisma.StringFieldUpdateOperationsInput | string
   configHash?: Prisma.StringFieldUpdateOperationsInput | string
   stats?: Prisma.JsonNullValueInput | runtime.InputJsonValue
-  keys?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
-  g?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
-  b?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  tensors?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
+  rest?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   rDiagonal?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   tensorHashes?: Prisma.BytesFieldUpdateOperationsInput | runtime.Bytes
   createdAt?: Prisma.DateTimeFieldUpdateOperationsInput | Date | string
@@ -976,9 +947,8 @@ export type LogEntrySelect<ExtArgs extends runtime.Types.Extensions.InternalArgs
   hash?: boolean
   configHash?: boolean
   stats?: boolean
-  keys?: boolean
-  g?: boolean
-  b?: boolean
+  tensors?: boolean
+  rest?: boolean
   rDiagonal?: boolean
   tensorHashes?: boolean
   createdAt?: boolean
@@ -1000,9 +970,8 @@ export type LogEntrySelectCreateManyAndReturn<ExtArgs extends runtime.Types.Exte
   hash?: boolean
   configHash?: boolean
   stats?: boolean
-  keys?: boolean
-  g?: boolean
-  b?: boolean
+  tensors?: boolean
+  rest?: boolean
   rDiagonal?: boolean
   tensorHashes?: boolean
   createdAt?: boolean
@@ -1024,9 +993,8 @@ export type LogEntrySelectUpdateManyAndReturn<ExtArgs extends runtime.Types.Exte
   hash?: boolean
   configHash?: boolean
   stats?: boolean
-  keys?: boolean
-  g?: boolean
-  b?: boolean
+  tensors?: boolean
+  rest?: boolean
   rDiagonal?: boolean
   tensorHashes?: boolean
   createdAt?: boolean
@@ -1048,15 +1016,14 @@ export type LogEntrySelectScalar = {
   hash?: boolean
   configHash?: boolean
   stats?: boolean
-  keys?: boolean
-  g?: boolean
-  b?: boolean
+  tensors?: boolean
+  rest?: boolean
   rDiagonal?: boolean
   tensorHashes?: boolean
   createdAt?: boolean
 }
 
-export type LogEntryOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"streamId" | "seq" | "layer" | "rowStart" | "rowEnd" | "sign" | "dIn" | "dOut" | "columns" | "epoch" | "previousHash" | "hash" | "configHash" | "stats" | "keys" | "g" | "b" | "rDiagonal" | "tensorHashes" | "createdAt", ExtArgs["result"]["logEntry"]>
+export type LogEntryOmit<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = runtime.Types.Extensions.GetOmit<"streamId" | "seq" | "layer" | "rowStart" | "rowEnd" | "sign" | "dIn" | "dOut" | "columns" | "epoch" | "previousHash" | "hash" | "configHash" | "stats" | "tensors" | "rest" | "rDiagonal" | "tensorHashes" | "createdAt", ExtArgs["result"]["logEntry"]>
 export type LogEntryInclude<ExtArgs extends runtime.Types.Extensions.InternalArgs = runtime.Types.Extensions.DefaultArgs> = {
   batch?: boolean | Prisma.BatchDefaultArgs<ExtArgs>
 }
@@ -1087,9 +1054,11 @@ export type $LogEntryPayload<ExtArgs extends runtime.Types.Extensions.InternalAr
     hash: string
     configHash: string
     stats: runtime.JsonValue
-    keys: runtime.Bytes
-    g: runtime.Bytes
-    b: runtime.Bytes
+    /**
+     * K, G and B one behind the other, as far as Postgres stores it in whole pieces; what is left is the rest.
+     */
+    tensors: runtime.Bytes
+    rest: runtime.Bytes
     rDiagonal: runtime.Bytes
     tensorHashes: runtime.Bytes
     createdAt: Date
@@ -1531,9 +1500,8 @@ export interface LogEntryFieldRefs {
   readonly hash: Prisma.FieldRef<"LogEntry", 'String'>
   readonly configHash: Prisma.FieldRef<"LogEntry", 'String'>
   readonly stats: Prisma.FieldRef<"LogEntry", 'Json'>
-  readonly keys: Prisma.FieldRef<"LogEntry", 'Bytes'>
-  readonly g: Prisma.FieldRef<"LogEntry", 'Bytes'>
-  readonly b: Prisma.FieldRef<"LogEntry", 'Bytes'>
+  readonly tensors: Prisma.FieldRef<"LogEntry", 'Bytes'>
+  readonly rest: Prisma.FieldRef<"LogEntry", 'Bytes'>
   readonly rDiagonal: Prisma.FieldRef<"LogEntry", 'Bytes'>
   readonly tensorHashes: Prisma.FieldRef<"LogEntry", 'Bytes'>
   readonly createdAt: Prisma.FieldRef<"LogEntry", 'DateTime'>
