@@ -1,8 +1,13 @@
-import type { DenseMatrix, SymmetricInverse, SymmetricMatrix } from '@errata/tensor';
+import type { DenseMatrix, Panel, SymmetricInverse, SymmetricMatrix } from '@errata/tensor';
+import { RlsError } from './errors.js';
 import type { InverseCovariance } from './inverse.js';
 import type { Columns64 } from './notation.js';
 import type { RlsParts } from './parts.js';
+import type { StateSnapshot } from './state-snapshot.js';
 import type { Tail } from './tail.js';
+
+/** Columns of Δ put back at once: bounds the copies. */
+const BLOCK = 256;
 
 /** The dense part of a state: all segments before `segments` folded in. */
 export class DenseBase {
@@ -71,6 +76,34 @@ export class DenseBase {
     const fill = (firstRow: number) => inverse.panel(firstRow / inverse.panelRows);
     this.#c = await this.parts.engine.symmetric({ dimension, precision, share, fill });
     this.trace = inverse.trace;
+  }
+
+  /** As it was at a fold. @throws RlsError LOG_MISMATCH when a panel is missing; TensorError */
+  async restore({ panels, change, segments, trace, storedDeviation }: StateSnapshot): Promise<void> {
+    this.reset();
+    const { precision, share, dimension } = this.inverse;
+    const fill = (firstRow: number): Panel => {
+      const panel = panels.find((one) => one.firstRow === firstRow);
+      if (panel === undefined) throw new RlsError('LOG_MISMATCH', `the panel of C at row ${firstRow} is missing`);
+      return panel;
+    };
+    this.#c = await this.parts.engine.symmetric({ dimension, precision, share, fill });
+    this.#delta = await this.parts.engine.zeros(this.rows, dimension, precision);
+    // Δ times the identity, column block by column block, is exact.
+    for (let from = 0; from < dimension; from += BLOCK) {
+      const count = Math.min(BLOCK, dimension - from);
+      const columns = new Float64Array(this.rows * count);
+      const units = new Float64Array(dimension * count);
+      for (let j = 0; j < count; j++) {
+        units[j * dimension + from + j] = 1;
+        for (let i = 0; i < this.rows; i++) columns[j * this.rows + i] = change[i * dimension + from + j];
+      }
+      const b = { length: this.rows, count, data: columns };
+      await this.#delta.addOuter(b, { length: dimension, count, data: units });
+    }
+    this.segments = segments;
+    this.trace = trace;
+    this.storedDeviation = storedDeviation;
   }
 
   reset(): void {

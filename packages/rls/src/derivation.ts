@@ -45,6 +45,11 @@ export class Derivation {
     return this.#deviation;
   }
 
+  /** Takes note of what was met before. */
+  met(deviation: number): void {
+    this.#deviation = Math.max(this.#deviation, deviation);
+  }
+
   remember(update: Remembered): void {
     this.#last = update;
   }

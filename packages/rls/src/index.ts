@@ -34,6 +34,7 @@ export type {
 export type { RlsParts } from './parts.js';
 export { type StartingDelta, startingDelta } from './starting-delta.js';
 export { REVOKE_LIMIT, type RefreshOptions, type StateOptions } from './state-options.js';
+export type { StateSnapshot } from './state-snapshot.js';
 export { measureState, mergeStats, type StateStats } from './stats.js';
 export { type ClosedForm, closedForm, type Verification, verifyState } from './verify.js';
 export { forgettingWeight, WEIGHT_LIMIT } from './weights.js';

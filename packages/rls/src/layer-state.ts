@@ -9,6 +9,7 @@ import type { ColumnPosition, Columns, Columns64, RowRange, Segment, Update } fr
 import { relativeDifference } from './panel-products.js';
 import type { RlsParts } from './parts.js';
 import { factorOut, leftFactorOut } from './revocation.js';
+import { derivedFrom, historyOf } from './snapshot-history.js';
 import type { StartingDelta } from './starting-delta.js';
 import {
   type ApplyOptions,
@@ -20,6 +21,7 @@ import {
   type StateOptions,
   type SupersedeOptions,
 } from './state-options.js';
+import type { StateSnapshot } from './state-snapshot.js';
 import {
   baseResidualsOf,
   bytesOf,
@@ -52,7 +54,7 @@ export class LayerState {
   readonly outputs: number;
   readonly rows: RowRange;
   readonly inverse: InverseCovariance;
-  readonly foldRank: number;
+  #foldRank: number;
   readonly #parts: RlsParts;
   readonly #options: StateOptions;
   readonly #start: StartingDelta | null;
@@ -63,6 +65,8 @@ export class LayerState {
   readonly #derivation: Derivation;
   #revision = 0;
   #failure: Error | null = null;
+  /** Whether folds lie where the batches and the fold rank alone put them. */
+  #regular = true;
 
   /** Use `createState`, which chooses the fold rank. @param inverse shared, not owned: `dispose` leaves it alone */
   constructor(parts: RlsParts, inverse: InverseCovariance, options: StateOptions & { readonly foldRank: number }) {
@@ -72,7 +76,7 @@ export class LayerState {
     this.inputs = inverse.dimension;
     this.outputs = options.outputs;
     this.rows = checkRange(options.rows ?? { start: 0, end: options.outputs }, options.outputs);
-    this.foldRank = options.foldRank;
+    this.#foldRank = options.foldRank;
     this.#start = options.anchor === undefined ? null : this.#startOf(options.anchor);
     this.#base = new DenseBase(parts, inverse, this.heldRows);
     this.#tail = new Tail(parts.linalg, this.inputs, this.heldRows);
@@ -82,6 +86,11 @@ export class LayerState {
 
   get precision(): Precision {
     return this.inverse.precision;
+  }
+
+  /** Columns of the tail at which it is folded. */
+  get foldRank(): number {
+    return this.#foldRank;
   }
 
   /** Number of output rows held. */
@@ -371,7 +380,50 @@ export class LayerState {
 
   /** Folds the tail into the dense matrices, whatever its length. */
   async fold(): Promise<void> {
+    this.#regular = false;
     await this.#changing(() => this.#fold());
+  }
+
+  /**
+   * The state after its last fold; null where there was none, or one was asked for: elsewhere than a replay has it.
+   * It shares no memory with the state.
+   */
+  async snapshot(): Promise<StateSnapshot | null> {
+    this.#usable();
+    const { segments, trace, storedDeviation } = this.#base;
+    if (segments === 0 || !this.#regular) return null;
+    const panels: Panel[] = [];
+    for await (const panel of this.#base.c.panels()) panels.push({ ...panel, data: panel.data.slice() });
+    const change = await this.#base.changeRows(0, this.heldRows);
+    const { foldRank, deviation } = this;
+    const dense = { segments, foldRank, trace, storedDeviation, deviation, panels, change };
+    return { ...dense, ...historyOf(this.#segments.slice(0, segments), this.heldRows) };
+  }
+
+  /**
+   * Brings a state without batches to where a snapshot of it was taken.
+   * @param batches those of the snapshot, as the log has them
+   * @throws RlsError LOG_MISMATCH when they do not fit together, TensorError; the state is then without batches
+   */
+  async restore(snapshot: StateSnapshot, batches: readonly Segment[]): Promise<void> {
+    if (this.#segments.length > 0) throw new RlsError('LOG_MISMATCH', 'only a state without batches can be restored');
+    const segments = derivedFrom(snapshot, batches, this.inputs, this.heldRows, (segment) =>
+      this.#ownRows(`B of seq ${segment.seq}`, segment.b, segment.keys.count),
+    );
+    try {
+      await this.#base.restore(snapshot);
+    } catch (error) {
+      this.#base.reset();
+      throw error;
+    }
+    for (const segment of segments) {
+      this.#mark(segment, false);
+      this.#segments.push(segment);
+    }
+    this.#derivation.met(snapshot.deviation);
+    this.#foldRank = snapshot.foldRank;
+    this.#trace = this.#base.trace;
+    this.#regular = true;
   }
 
   /**
@@ -385,6 +437,7 @@ export class LayerState {
     try {
       const deviation = await relativeDifference(this.inversePanels(), inverse);
       options.signal?.throwIfAborted();
+      this.#regular = false;
       await this.#changing(() => this.#rebase(inverse));
       return { deviation };
     } finally {
@@ -468,6 +521,7 @@ export class LayerState {
     this.#tail.truncate(0);
     this.#trace = this.inverse.trace;
     this.#failure = null;
+    this.#regular = true;
     try {
       for (const segment of kept) {
         const { g } = await this.#derivation.factorOf(segment, this.#revision, options);
