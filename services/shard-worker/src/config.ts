@@ -32,6 +32,8 @@ const schema = z.object({
     .default(() => defaultMemoryBytes()),
   /** Whether times of requests name a trace that they belong to: the page of metrics is then in the format of OpenMetrics. */
   METRICS_EXEMPLARS: z.enum(['on', 'off']).default('off'),
+  /** Seconds that a replay since the last snapshot takes at which a shard keeps another; 0 for never. */
+  SHARD_SNAPSHOT_AFTER_SECONDS: z.coerce.number().min(0).default(5),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
 

@@ -78,14 +78,26 @@ export class EngineHost implements EngineJobs {
     this.#states.delete(state);
   }
 
-  async append({ batches, ...input }: Parameters<EngineJobs['append']>[0], signal: AbortSignal): Promise<StateReport> {
+  async append({ batches, ...input }: Parameters<EngineJobs['append']>[0], signal: AbortSignal) {
     const { state, inversion } = await this.#at(input, signal);
+    const start = performance.now();
     for (const batch of batches) {
       signal.throwIfAborted();
       await state.append(batch, inversion);
       // Lets an abort come through.
       await setImmediate();
     }
+    return { ...reportOf(state), seconds: (performance.now() - start) / 1000 };
+  }
+
+  async snapshot(input: StateInput, signal: AbortSignal) {
+    const { state } = await this.#at(input, signal);
+    return state.snapshot();
+  }
+
+  async restore({ snapshot, batches, ...input }: Parameters<EngineJobs['restore']>[0], signal: AbortSignal) {
+    const { state } = await this.#at(input, signal);
+    await state.restore(snapshot, batches);
     return reportOf(state);
   }
 

@@ -6,6 +6,7 @@ import type {
   Segment,
   Sign,
   SignedFactors,
+  StateSnapshot,
   StateStats,
   UpdateStats,
   Verification,
@@ -106,7 +107,17 @@ export interface EngineJobs {
     signal: AbortSignal,
   ): Promise<StateReport>;
   closeState(input: { readonly state: number }, signal: AbortSignal): void;
-  append(input: StateInput & { readonly batches: readonly Segment[] }, signal: AbortSignal): Promise<StateReport>;
+  append(
+    input: StateInput & { readonly batches: readonly Segment[] },
+    signal: AbortSignal,
+  ): Promise<StateReport & { readonly seconds: number }>;
+  /** The state as it was after its last fold; null where there was none, or it lies elsewhere than a replay has it. */
+  snapshot(input: StateInput, signal: AbortSignal): Promise<StateSnapshot | null>;
+  /** Brings a state without batches to a snapshot. @param input batches: those of the snapshot */
+  restore(
+    input: StateInput & { readonly snapshot: StateSnapshot; readonly batches: readonly Segment[] },
+    signal: AbortSignal,
+  ): Promise<StateReport>;
   /** This share's part of C K, and V − W K of recorded columns on its rows. */
   product(
     input: StateInput & { readonly keys: Columns64 | readonly ColumnPosition[] },

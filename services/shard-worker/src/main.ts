@@ -15,6 +15,8 @@ const worker = await startWorker({
   engine: config.ERRATA_ENGINE,
   memoryBytes: config.SHARD_MEMORY_BYTES,
   scratch: config.SHARD_SCRATCH_DIR ?? null,
+  snapshots: store,
+  snapshotAfterSeconds: config.SHARD_SNAPSHOT_AFTER_SECONDS,
   onCrash: (reason) => logger.error({ reason: reason.message }, 'the engine thread ended and is started again'),
 });
 if (worker.engine.fallbackReason !== null)

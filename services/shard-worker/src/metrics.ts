@@ -15,6 +15,7 @@ export interface ShardMetrics {
   readonly condition: Gauge;
   readonly engineQueue: Gauge;
   readonly engineCrashes: Counter;
+  readonly snapshots: Counter<'outcome'>;
   readonly folds: Counter;
   readonly refreshes: Counter;
   readonly refreshDeviation: Gauge;
@@ -60,6 +61,12 @@ export function createMetrics(registry: Registry): ShardMetrics {
     engineCrashes: new Counter({
       name: 'errata_shard_engine_crashes_total',
       help: 'Times that the engine thread ended by itself and was started again',
+      registers,
+    }),
+    snapshots: new Counter({
+      name: 'errata_shard_snapshots_total',
+      help: 'Snapshots of shards kept, restored, found damaged, or not kept because that failed',
+      labelNames: ['outcome'],
       registers,
     }),
     folds: new Counter({ name: 'errata_shard_folds_total', help: 'Folds asked for', registers }),

@@ -8,6 +8,7 @@ import { InverseCache } from './inverse-cache.js';
 import { refreshNeed } from './memory.js';
 import type { ShardMetrics } from './metrics.js';
 import { Shard } from './shard.js';
+import type { ShardSnapshots } from './shard-snapshots.js';
 import { SharedWork } from './shared-work.js';
 import { rowsOf } from './shares.js';
 
@@ -39,6 +40,10 @@ export interface ShardCacheParts {
   readonly memoryBytes: number;
   /** Folder for inversions that do not fit into memory; null for none. */
   readonly scratch: string | null;
+  /** Null for none. */
+  readonly snapshots: ShardSnapshots | null;
+  /** Seconds of replay at which one is kept; 0 for never. */
+  readonly snapshotAfterSeconds: number;
 }
 
 /** Shards as a cache of the log: opened when first asked for, dropped least recently used first. */
@@ -49,6 +54,8 @@ export class ShardCache {
   readonly #inverses: InverseCache;
   #worstDeviation = 0;
   #lastState = 0;
+  #keeping: Promise<void> | null = null;
+  readonly #stopped = new AbortController();
 
   constructor(private readonly parts: ShardCacheParts) {
     const { engine, store, metrics, scratch, memoryBytes } = parts;
@@ -102,9 +109,35 @@ export class ShardCache {
     } catch (error) {
       throw asErrataError(error, subject);
     } finally {
-      if (held !== undefined) held.users--;
+      if (held !== undefined) {
+        this.#keep(held);
+        held.users--;
+      }
       this.#shrink(memoryBytes);
     }
+  }
+
+  /** Ends when no snapshot is being written any more; what is under way is given up. */
+  async stop(): Promise<void> {
+    this.#stopped.abort(new ErrataError('NOT_READY', 'the shard worker is shutting down'));
+    await this.#keeping;
+  }
+
+  /** Keeps a snapshot when the replay since the last one took too long; one at a time. It only saves time: failing it may. */
+  #keep(held: Held): void {
+    const { snapshots, snapshotAfterSeconds, memoryBytes, metrics } = this.parts;
+    const { shard } = held;
+    if (snapshots === null || this.#keeping !== null || snapshotAfterSeconds === 0) return;
+    if (shard.unkeptSeconds < snapshotAfterSeconds || this.bytes + shard.report.bytes > memoryBytes) return;
+    held.users++;
+    this.#keeping = shard
+      .keep(this.#stopped.signal)
+      .catch(() => metrics.snapshots.inc({ outcome: 'failed' }))
+      .finally(() => {
+        held.users--;
+        this.#keeping = null;
+        this.#shrink(memoryBytes);
+      });
   }
 
   /**
@@ -183,11 +216,11 @@ export class ShardCache {
       const { batchSize } = config;
       const opened = await engine.run('openState', { state, inverse, outputs, rows, batch: batchSize }, { signal });
       const inputs = covariance.dimension;
-      const { memoryBytes, scratch } = this.parts;
+      const { memoryBytes, scratch, snapshots } = this.parts;
       const moment = refreshNeed(inputs, share) - refreshNeed(inputs, { index: 0, count: 1 });
       const room = () => ({ memoryBytes: Math.max(0, memoryBytes - this.bytes - moment), scratch });
       const shard = new Shard(
-        { streamId, layer, share, inputs, outputs, batchSize, inverse: report, state, engine, store, room },
+        { streamId, layer, share, inputs, outputs, batchSize, inverse: report, state, engine, store, snapshots, room },
         opened,
       );
       return { shard, releaseInverse: release, users: 0 };

@@ -84,7 +84,7 @@ export function updateMethods(
       }
       const weights = header.weights.length > 0 ? header.weights : null;
       const input = { ...shard.input, keys: columnsOf(keys), residual: columnsOf(residual), weights, product };
-      return engine.run('apply', input, { signal: context.signal, transfer: true });
+      return spent(shard, await engine.run('apply', input, { signal: context.signal, transfer: true }));
     });
   };
 
@@ -106,8 +106,8 @@ export function updateMethods(
       const positions = request.columns;
       const { outputs } = shard.parts;
       const compute = (given: JobInput<'revoke'>['given']) =>
-        shards.inverting(shard, () =>
-          engine.run('revoke', { ...shard.input, positions, given }, { signal: context.signal }),
+        shards.inverting(shard, async () =>
+          spent(shard, await engine.run('revoke', { ...shard.input, positions, given }, { signal: context.signal })),
         );
       if (request.peers.length === 0) return compute(null);
       const { state, layer, epoch } = request;
@@ -171,6 +171,12 @@ export function updateMethods(
       }),
     ),
   };
+}
+
+/** What computes factors here a replay computes again. */
+function spent(shard: Shard, update: UpdateOutput): UpdateOutput {
+  shard.spent(update.seconds);
+  return update;
 }
 
 /** Reads a header and the tensors after it; `check` may refuse the header before anything of them is kept. */

@@ -7,6 +7,7 @@ import { Epochs } from './epochs.js';
 import { createMetrics } from './metrics.js';
 import { createService } from './service.js';
 import { ShardCache, type ShardStore } from './shard-cache.js';
+import { type ShardSnapshotStore, ShardSnapshots } from './shard-snapshots.js';
 import { Peers } from './shares.js';
 
 export interface WorkerOptions {
@@ -17,6 +18,10 @@ export interface WorkerOptions {
   readonly engine: EngineChoice;
   readonly memoryBytes: number;
   readonly scratch: string | null;
+  /** Where snapshots are kept; null for nowhere. */
+  readonly snapshots: ShardSnapshotStore | null;
+  /** Seconds of replay at which one is kept; 0 for never. */
+  readonly snapshotAfterSeconds: number;
   /** Told when the engine thread ended by itself and is started again. */
   onCrash(reason: Error): void;
   readonly startThread?: EngineClientOptions['start'];
@@ -32,7 +37,7 @@ export interface RunningWorker {
 
 /** Starts the engine thread and serves errata.v1.ShardService. @throws when the engine that was asked for does not load */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
-  const { listen, store, registry, memoryBytes, scratch } = options;
+  const { listen, store, registry, memoryBytes, scratch, snapshotAfterSeconds } = options;
   const metrics = createMetrics(registry);
   const engine = new EngineClient({
     prefer: options.engine,
@@ -45,10 +50,14 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     },
     ...(options.startThread && { start: options.startThread }),
   });
-  const shards = new ShardCache({ engine, store, metrics, memoryBytes, scratch });
+  const described = engine.run('describe', null);
+  const engineName = described.then(({ name }) => name);
+  engineName.catch(() => undefined);
+  const snapshots = options.snapshots && new ShardSnapshots(options.snapshots, engineName, metrics);
+  const shards = new ShardCache({ engine, store, metrics, memoryBytes, scratch, snapshots, snapshotAfterSeconds });
   const peers = new Peers();
   try {
-    const description = await engine.run('describe', null);
+    const description = await described;
     const implementation = createService({ shards, store, engine, peers, epochs: new Epochs(), metrics });
     const server = await serve(listen, [
       { name: 'errata.v1.ShardService', definition: ShardServiceService, implementation },
@@ -60,6 +69,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
       async stop(graceMs) {
         await server.stop(graceMs);
         peers.close();
+        await shards.stop();
         await engine.close();
       },
     };

@@ -38,7 +38,12 @@ export interface Bench {
 /** Starts a worker; several may share a log. */
 export async function startBench(
   log: MemoryLog = new MemoryLog(),
-  options: Partial<Pick<WorkerOptions, 'memoryBytes' | 'startThread' | 'scratch' | 'engine' | 'onCrash'>> = {},
+  options: Partial<
+    Pick<
+      WorkerOptions,
+      'memoryBytes' | 'startThread' | 'scratch' | 'engine' | 'onCrash' | 'snapshots' | 'snapshotAfterSeconds'
+    >
+  > = {},
 ): Promise<Bench> {
   const registry = new Registry();
   const worker = await startWorker({
@@ -48,6 +53,8 @@ export async function startBench(
     engine: 'auto',
     memoryBytes: 1e9,
     scratch: null,
+    snapshots: null,
+    snapshotAfterSeconds: 0,
     onCrash: () => undefined,
     ...options,
   });
