@@ -35,6 +35,8 @@ const worker = await startWorker({
   engine,
   memoryBytes,
   scratch: null,
+  snapshots: null,
+  snapshotAfterSeconds: 0,
   onCrash: (reason) => console.error(reason),
 });
 process.once('message', async () => {
