@@ -78,28 +78,15 @@ export class DenseBase {
     this.trace = inverse.trace;
   }
 
-  /** As it was at a fold. @throws RlsError LOG_MISMATCH when a panel is missing; TensorError */
+  /** As it was at a fold; empty again where that fails. @throws RlsError LOG_MISMATCH when a panel is missing; TensorError */
   async restore({ panels, change, segments, trace, storedDeviation }: StateSnapshot): Promise<void> {
     this.reset();
-    const { precision, share, dimension } = this.inverse;
-    const fill = (firstRow: number): Panel => {
-      const panel = panels.find((one) => one.firstRow === firstRow);
-      if (panel === undefined) throw new RlsError('LOG_MISMATCH', `the panel of C at row ${firstRow} is missing`);
-      return panel;
-    };
-    this.#c = await this.parts.engine.symmetric({ dimension, precision, share, fill });
-    this.#delta = await this.parts.engine.zeros(this.rows, dimension, precision);
-    // Δ times the identity, column block by column block, is exact.
-    for (let from = 0; from < dimension; from += BLOCK) {
-      const count = Math.min(BLOCK, dimension - from);
-      const columns = new Float64Array(this.rows * count);
-      const units = new Float64Array(dimension * count);
-      for (let j = 0; j < count; j++) {
-        units[j * dimension + from + j] = 1;
-        for (let i = 0; i < this.rows; i++) columns[j * this.rows + i] = change[i * dimension + from + j];
-      }
-      const b = { length: this.rows, count, data: columns };
-      await this.#delta.addOuter(b, { length: dimension, count, data: units });
+    try {
+      this.#c = await this.#inverseOf(panels);
+      this.#delta = await this.#changeOf(change);
+    } catch (error) {
+      this.reset();
+      throw error;
     }
     this.segments = segments;
     this.trace = trace;
@@ -119,5 +106,38 @@ export class DenseBase {
   async #foldChange(tail: Tail): Promise<void> {
     this.#delta ??= await this.parts.engine.zeros(this.rows, this.inverse.dimension, this.inverse.precision);
     await this.#delta.addOuter(tail.b, tail.g);
+  }
+
+  #inverseOf(panels: readonly Panel[]): Promise<SymmetricMatrix> {
+    const { precision, share, dimension } = this.inverse;
+    const fill = (firstRow: number): Panel => {
+      const panel = panels.find((one) => one.firstRow === firstRow);
+      if (panel === undefined) throw new RlsError('LOG_MISMATCH', `the panel of C at row ${firstRow} is missing`);
+      return panel;
+    };
+    return this.parts.engine.symmetric({ dimension, precision, share, fill });
+  }
+
+  /** Δ from its rows: times the identity, column block by column block, which is exact. */
+  async #changeOf(rows: Float64Array): Promise<DenseMatrix> {
+    const { dimension, precision } = this.inverse;
+    const delta = await this.parts.engine.zeros(this.rows, dimension, precision);
+    try {
+      for (let from = 0; from < dimension; from += BLOCK) {
+        const count = Math.min(BLOCK, dimension - from);
+        const columns = new Float64Array(this.rows * count);
+        const units = new Float64Array(dimension * count);
+        for (let j = 0; j < count; j++) {
+          units[j * dimension + from + j] = 1;
+          for (let i = 0; i < this.rows; i++) columns[j * this.rows + i] = rows[i * dimension + from + j];
+        }
+        const b = { length: this.rows, count, data: columns };
+        await delta.addOuter(b, { length: dimension, count, data: units });
+      }
+      return delta;
+    } catch (error) {
+      delta.dispose();
+      throw error;
+    }
   }
 }

@@ -1,6 +1,6 @@
 import type { Panel, Precision, SymmetricInverse } from '@errata/tensor';
 import { DenseBase } from './base.js';
-import { addInto, asRows, checkColumns, checkSize, inner, norm, rowsOf, scaled, stacked, toDouble } from './columns.js';
+import { addInto, asRows, inner, norm, stacked, toDouble } from './columns.js';
 import { Derivation } from './derivation.js';
 import { RlsError } from './errors.js';
 import { allAnchorPanels, allInformationTimes, informationTimes, inverseOfInformation } from './information.js';
@@ -9,6 +9,7 @@ import type { ColumnPosition, Columns, Columns64, RowRange, Segment, Update } fr
 import { relativeDifference } from './panel-products.js';
 import type { RlsParts } from './parts.js';
 import { factorOut, leftFactorOut } from './revocation.js';
+import { Shapes } from './shapes.js';
 import { derivedFrom, historyOf } from './snapshot-history.js';
 import type { StartingDelta } from './starting-delta.js';
 import {
@@ -26,6 +27,7 @@ import {
   baseResidualsOf,
   bytesOf,
   type DerivedSegment,
+  findColumn,
   informationOf,
   keysOf,
   matchTaken,
@@ -34,7 +36,6 @@ import {
 } from './survivors.js';
 import { outerRows, Tail } from './tail.js';
 import { completeUpdate, leastEigenvalue, rightFactor } from './update.js';
-import { weighed, weightRoots } from './weights.js';
 
 /** Batches between two looks at the deviation of C. */
 const CHECK_EVERY = 64;
@@ -57,6 +58,7 @@ export class LayerState {
   #foldRank: number;
   readonly #parts: RlsParts;
   readonly #options: StateOptions;
+  readonly #shapes: Shapes;
   readonly #start: StartingDelta | null;
   readonly #segments: DerivedSegment[] = [];
   readonly #base: DenseBase;
@@ -77,7 +79,8 @@ export class LayerState {
     this.outputs = options.outputs;
     this.rows = checkRange(options.rows ?? { start: 0, end: options.outputs }, options.outputs);
     this.#foldRank = options.foldRank;
-    this.#start = options.anchor === undefined ? null : this.#startOf(options.anchor);
+    this.#shapes = new Shapes(this.inputs, this.outputs, this.rows);
+    this.#start = options.anchor === undefined ? null : this.#shapes.startOf(options.anchor);
     this.#base = new DenseBase(parts, inverse, this.heldRows);
     this.#tail = new Tail(parts.linalg, this.inputs, this.heldRows);
     this.#derivation = new Derivation(parts, this);
@@ -155,19 +158,20 @@ export class LayerState {
   /** Recorded keys of columns in the weights. @throws RlsError UNKNOWN_COLUMN */
   keysOf(positions: readonly ColumnPosition[]): Columns64 {
     return keysOf(
-      positions.map((position) => this.#find(position)),
+      positions.map((position) => findColumn(this.#segments, position)),
       this.inputs,
     );
   }
 
   /** V − W K of columns in the weights, the rows held. @throws RlsError UNKNOWN_COLUMN */
   async residualOf(positions: readonly ColumnPosition[]): Promise<Columns64> {
-    return this.#residualOf(positions.map((position) => this.#find(position)));
+    return this.#residualOf(positions.map((position) => findColumn(this.#segments, position)));
   }
 
   /** This share's part of C X; the parts of all shares add up, whenever each of them folded. */
   async inverseTimes(x: Columns): Promise<Columns64> {
-    this.#checkShape('vectors', x, this.inputs);
+    this.#usable();
+    this.#shapes.checkVectors(x);
     const wide = toDouble(x);
     const product = await this.#base.c.times(wide);
     const { c } = this.#base;
@@ -190,7 +194,8 @@ export class LayerState {
 
   /** As `deltaTimes`, from where W started. */
   async changeTimes(x: Columns): Promise<Columns64> {
-    this.#checkShape('vectors', x, this.inputs);
+    this.#usable();
+    this.#shapes.checkVectors(x);
     const wide = toDouble(x);
     const product = await this.#base.changeTimes(wide);
     this.#tail.addChange(wide, product.data);
@@ -199,7 +204,8 @@ export class LayerState {
 
   /** (W − its start)ᵀ Y for Y of the rows held. */
   async changeTransposeTimes(y: Columns64): Promise<Columns64> {
-    this.#checkShape('vectors', y, this.heldRows);
+    this.#usable();
+    this.#shapes.checkRowVectors(y);
     const product = await this.#base.changeTransposeTimes(y);
     this.#tail.addChangeTransposed(y, product.data);
     return product;
@@ -249,11 +255,12 @@ export class LayerState {
    * @throws RlsError INVALID_TENSOR; ILL_CONDITIONED when S is not numerically positive definite or a weight too large
    */
   async apply(keys: Columns, residual: Columns, options: ApplyOptions = {}): Promise<Update> {
-    const batch = this.#weigh(keys, residual, options.weights);
+    this.#usable();
+    const batch = this.#shapes.weigh(keys, residual, options.weights);
     const product =
       options.product === undefined
         ? await this.#wholeProduct(batch.keys)
-        : this.#scaledProduct(options.product, keys.count, batch.roots);
+        : this.#shapes.scaledProduct(options.product, keys.count, batch.roots);
     const factor = rightFactor(this.#parts.linalg, batch.keys, product, 1);
     if (options.product === undefined)
       this.#derivation.remember({ revision: this.#revision, keys: batch.keys, factor, sign: 1 });
@@ -267,12 +274,13 @@ export class LayerState {
    * is held and its source is not known
    */
   async revoke(positions: readonly ColumnPosition[], options: RevokeOptions = {}): Promise<Update> {
+    this.#usable();
     checkDistinct(positions);
-    const taken = positions.map((position) => this.#find(position));
+    const taken = positions.map((position) => findColumn(this.#segments, position));
     const { linalg } = this.#parts;
     const keys = keysOf(taken, this.inputs);
     const product = options.product ?? (await this.#wholeProduct(keys));
-    this.#check('product', product, this.inputs, keys.count);
+    this.#shapes.checkInputs('product', product, keys.count);
     const { factor, without } = await factorOut(this.#parts, this, keys, product, options);
     if (options.product === undefined) this.#derivation.remember({ revision: this.#revision, keys, factor, sign: -1 });
     const b =
@@ -280,7 +288,7 @@ export class LayerState {
         ? undefined
         : leftFactorOut(this.#parts, this, taken, factor.r, without);
     const residual = options.residual ?? (await this.#residualOf(taken));
-    this.#checkResidual(residual, keys.count);
+    this.#shapes.checkResidual(residual, keys.count);
     return completeUpdate(linalg, keys, residual, factor, -1, b, without !== null);
   }
 
@@ -296,11 +304,12 @@ export class LayerState {
     options: SupersedeOptions = {},
   ): Promise<readonly [Update, Update]> {
     const { linalg } = this.#parts;
-    const batch = this.#weigh(keys, residual, options.weights);
+    this.#usable();
+    const batch = this.#shapes.weigh(keys, residual, options.weights);
     const applied =
       options.products === undefined
         ? await this.#wholeProduct(batch.keys)
-        : this.#scaledProduct(options.products.applied, keys.count, batch.roots);
+        : this.#shapes.scaledProduct(options.products.applied, keys.count, batch.roots);
     const { products, weights: _, ...rest } = options;
     const out = await this.revoke(positions, products === undefined ? rest : { ...rest, product: products.revoked });
     if (out.b.length !== batch.residual.length)
@@ -327,9 +336,10 @@ export class LayerState {
     const { seq, sign } = segment;
     const { linalg } = this.#parts;
     const { count } = segment.b;
-    if (segment.keys !== undefined) this.#check(`keys of seq ${seq}`, segment.keys, this.inputs, count);
-    const b = this.#ownRows(`B of seq ${seq}`, segment.b, count);
-    if (segment.g !== undefined) this.#check(`G of seq ${seq}`, segment.g, this.inputs, count);
+    this.#usable();
+    if (segment.keys !== undefined) this.#shapes.checkInputs(`keys of seq ${seq}`, segment.keys, count);
+    const b = this.#shapes.ownRows(`B of seq ${seq}`, segment.b, count);
+    if (segment.g !== undefined) this.#shapes.checkInputs(`G of seq ${seq}`, segment.g, count);
     const { keys: recorded, g, r } = await this.#derivation.factorOf(segment, this.#revision, options);
     const keys = toDouble(recorded);
     const signed = linalg.matmul({ rows: count, columns: count, data: r }, asRows(toDouble(b)));
@@ -368,14 +378,7 @@ export class LayerState {
     if (this.#base.segments > this.#segments.length || this.#failure !== null) return this.#replay(options);
     const unfolded = this.#segments.slice(this.#base.segments);
     this.#tail.truncate(unfolded.reduce((sum, s) => sum + s.g.count, 0));
-    this.#trace = this.#base.trace;
-    let at = 0;
-    for (const { sign, g } of unfolded) {
-      const from = at;
-      at += g.count * this.inputs;
-      const own = this.#tail.g.data.subarray(from, at);
-      this.#trace -= sign * inner(own, own);
-    }
+    this.#trace = this.#tail.traceFrom(this.#base.trace, unfolded);
   }
 
   /** Folds the tail into the dense matrices, whatever its length. */
@@ -397,7 +400,7 @@ export class LayerState {
     const change = await this.#base.changeRows(0, this.heldRows);
     const { foldRank, deviation } = this;
     const dense = { segments, foldRank, trace, storedDeviation, deviation, panels, change };
-    return { ...dense, ...historyOf(this.#segments.slice(0, segments), this.heldRows) };
+    return { ...dense, ...historyOf(this.#segments.slice(0, segments), this.inputs, this.heldRows) };
   }
 
   /**
@@ -408,14 +411,9 @@ export class LayerState {
   async restore(snapshot: StateSnapshot, batches: readonly Segment[]): Promise<void> {
     if (this.#segments.length > 0) throw new RlsError('LOG_MISMATCH', 'only a state without batches can be restored');
     const segments = derivedFrom(snapshot, batches, this.inputs, this.heldRows, (segment) =>
-      this.#ownRows(`B of seq ${segment.seq}`, segment.b, segment.keys.count),
+      this.#shapes.ownRows(`B of seq ${segment.seq}`, segment.b, segment.b.count),
     );
-    try {
-      await this.#base.restore(snapshot);
-    } catch (error) {
-      this.#base.reset();
-      throw error;
-    }
+    await this.#base.restore(snapshot);
     for (const segment of segments) {
       this.#mark(segment, false);
       this.#segments.push(segment);
@@ -482,30 +480,11 @@ export class LayerState {
     this.#base.reset();
   }
 
-  #weigh(keys: Columns, residual: Columns, weights?: readonly number[]) {
-    this.#check('keys', keys, this.inputs, keys.count);
-    if (keys.count === 0) throw new RlsError('INVALID_TENSOR', 'keys: a batch has at least one column');
-    this.#checkResidual(residual, keys.count);
-    if (weights === undefined) return { keys: toDouble(keys), residual: toDouble(residual), roots: null };
-    const roots = weightRoots(weights, keys.count);
-    return { keys: weighed(keys, roots), residual: scaled(residual, roots), roots };
-  }
-
-  #scaledProduct(product: Columns64, count: number, roots: readonly number[] | null): Columns64 {
-    this.#check('product', product, this.inputs, count);
-    return roots === null ? product : scaled(product, roots);
-  }
-
   async #wholeProduct(keys: Columns64): Promise<Columns64> {
-    this.#checkWhole();
+    const { index, count } = this.inverse.share;
+    if (!this.whole)
+      throw new RlsError('INVALID_TENSOR', `share ${index} of ${count} of C: the product summed over all is needed`);
     return this.inverseTimes(keys);
-  }
-
-  #find(position: ColumnPosition): Survivor {
-    const from = this.#segments.find((s) => s.seq === position.seq && s.sign > 0);
-    if (from?.active[position.column] !== true)
-      throw new RlsError('UNKNOWN_COLUMN', `column ${position.column} of seq ${position.seq} is not in the weights`);
-    return { from, column: position.column };
   }
 
   async #residualOf(list: readonly Survivor[]): Promise<Columns64> {
@@ -615,40 +594,5 @@ export class LayerState {
 
   #usable(): void {
     if (this.#failure !== null) throw this.#failure;
-  }
-
-  #checkWhole(): void {
-    const { index, count } = this.inverse.share;
-    if (!this.whole)
-      throw new RlsError('INVALID_TENSOR', `share ${index} of ${count} of C: the product summed over all is needed`);
-  }
-
-  #check(what: string, columns: Columns, length: number, count: number): void {
-    this.#usable();
-    checkColumns(what, columns, length, count);
-  }
-
-  /** The values are looked at by the engine that multiplies with them. */
-  #checkShape(what: string, columns: Columns, length: number): void {
-    this.#usable();
-    checkSize(what, columns, length, columns.count);
-  }
-
-  #checkResidual(residual: Columns, count: number): void {
-    this.#check('residual', residual, residual.length === this.outputs ? this.outputs : this.heldRows, count);
-  }
-
-  #ownRows(what: string, b: Columns, count: number): Columns {
-    if (b.length === this.outputs) {
-      this.#check(what, b, this.outputs, count);
-      return rowsOf(b, this.rows.start, this.rows.end);
-    }
-    this.#check(what, b, this.heldRows, count);
-    return b;
-  }
-
-  #startOf({ b, g }: StartingDelta): StartingDelta {
-    this.#check('G of the start', g, this.inputs, b.count);
-    return { b: toDouble(this.#ownRows('B of the start', b, g.count)), g };
   }
 }

@@ -1,6 +1,6 @@
 import type { Share } from '@errata/tensor';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { createState, type LayerState, type Segment, type StateSnapshot } from './index.js';
+import { createState, importAdapter, type LayerState, type Segment, type StateSnapshot } from './index.js';
 import type { RlsParts } from './parts.js';
 import { availableParts, deltaOf, inverseOf, random, recorded } from './testing/states.js';
 
@@ -39,11 +39,11 @@ async function recordedHistory(parts: RlsParts, precision: 'fp32' | 'fp64', batc
   return log;
 }
 
-async function bitsOf(state: LayerState): Promise<Buffer> {
+async function bitsOf(state: LayerState, present = { seq: 1, column: 2 }): Promise<Buffer> {
   const parts = [Buffer.from((await deltaOf(state)).buffer)];
   for await (const { data } of state.inversePanels()) parts.push(Buffer.from(data.slice().buffer));
   const product = await state.inverseTimes(random(d, 4, 999));
-  const residual = await state.residualOf([{ seq: 1, column: 2 }]);
+  const residual = await state.residualOf([present]);
   const { keys, baseResidual } = state.survivors();
   for (const { data } of [product, residual, keys, baseResidual]) parts.push(Buffer.from(data.slice().buffer));
   return Buffer.concat([...parts, Buffer.from(JSON.stringify([state.information, state.deviation, state.foldRank]))]);
@@ -86,6 +86,37 @@ it.each([
     for (const segment of log.slice(0, 7)) await other.append(segment);
     expect((await bitsOf(other)).equals(await bitsOf(replayed))).toBe(true);
     for (const state of [replayed, restored, other]) state.dispose();
+  }
+});
+
+it('has the keys of an imported adapter, which the log has not', async () => {
+  for (const parts of engines) {
+    const inverse = await inverseOf(parts, d);
+    const open = () => createState(parts, inverse, { outputs: dout, foldRank });
+    const state = await open();
+    const adapter = { b: random(dout, 4, 5), g: random(d, 4, 6, 0.01), own: false };
+    const log: Segment[] = [];
+    const append = async (segment: Segment) => {
+      log.push(segment);
+      await state.append(segment);
+    };
+    const { keys: _, ...imported } = recorded(1, await importAdapter(parts, state, adapter));
+    await append(imported);
+    for (let seq = 2; seq <= 6; seq++)
+      await append(recorded(seq, await state.apply(random(d, 3, seq, 4), random(dout, 3, 100 + seq))));
+    await append(recorded(7, await state.revoke([0, 1, 2, 3].map((column) => ({ seq: 1, column })))));
+    await append(recorded(8, await state.apply(random(d, 9, 8, 4), random(dout, 9, 108))));
+    const snapshot = await state.snapshot();
+    if (snapshot === null) throw new Error('it never folded');
+    expect(snapshot).toMatchObject({ segments: 8, keyPlaces: Float64Array.of(0, 6) });
+    const restored = await open();
+    await restored.restore(snapshot, log);
+    const replayed = await open();
+    for (const segment of log) await replayed.append(segment);
+    const last = { seq: 2, column: 2 };
+    const [expected, ...others] = await Promise.all([state, replayed, restored].map((one) => bitsOf(one, last)));
+    for (const bits of others) expect(bits.equals(expected)).toBe(true);
+    for (const one of [state, restored, replayed]) one.dispose();
   }
 });
 

@@ -23,6 +23,10 @@ export interface StateSnapshot {
   readonly diagonals: Float64Array;
   /** λ_min of S (or T) of each batch. */
   readonly leastEigenvalues: Float64Array;
+  /** Which batches, counted from 0, have other keys than the log: those of an import follow from its G, before any fp32. */
+  readonly keyPlaces: Float64Array;
+  /** Their keys, one behind the other. */
+  readonly keys: Float64Array;
   /** For each column that was taken out, in order: which batch put it in, counted from 0, and as which of its columns. */
   readonly takes: Float64Array;
 }

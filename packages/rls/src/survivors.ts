@@ -1,6 +1,6 @@
 import { gather, norm } from './columns.js';
 import { RlsError } from './errors.js';
-import type { Columns, Columns64, Sign } from './notation.js';
+import type { ColumnPosition, Columns, Columns64, Sign } from './notation.js';
 
 /** A recorded batch in a state. */
 export interface DerivedSegment {
@@ -32,6 +32,14 @@ export interface Survivor {
 
 export function survivors(segments: readonly DerivedSegment[]): Survivor[] {
   return segments.flatMap((from) => from.active.flatMap((active, column) => (active ? [{ from, column }] : [])));
+}
+
+/** The column of a position. @throws RlsError UNKNOWN_COLUMN when it is not in the weights */
+export function findColumn(segments: readonly DerivedSegment[], { seq, column }: ColumnPosition): Survivor {
+  const from = segments.find((segment) => segment.seq === seq && segment.sign > 0);
+  if (from?.active[column] !== true)
+    throw new RlsError('UNKNOWN_COLUMN', `column ${column} of seq ${seq} is not in the weights`);
+  return { from, column };
 }
 
 /** Whether two columns are the same to the log, which keeps fp32. */

@@ -1,5 +1,5 @@
 import type { LinearAlgebra, Panel, Share } from '@errata/tensor';
-import { addInto, asRows, rowsOf, toDouble } from './columns.js';
+import { addInto, asRows, inner, rowsOf, toDouble } from './columns.js';
 import type { Columns64, Sign } from './notation.js';
 
 /** A matrix that grows by columns; doubling keeps the cost of a column constant. */
@@ -90,6 +90,21 @@ export class Tail {
     this.#g.truncate(count);
     this.#b.truncate(count);
     this.#signs.length = count;
+  }
+
+  /** tr C, from that of what is folded and the batches whose columns these are. */
+  traceFrom(
+    trace: number,
+    batches: readonly { readonly sign: Sign; readonly g: { readonly count: number } }[],
+  ): number {
+    let left = trace;
+    let at = 0;
+    for (const { sign, g } of batches) {
+      const own = this.g.data.subarray(at, at + g.count * this.#g.length);
+      at += own.length;
+      left -= sign * inner(own, own);
+    }
+    return left;
   }
 
   /** into ← into − G Σ Gᵀ X */

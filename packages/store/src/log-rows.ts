@@ -58,7 +58,7 @@ function unpacked(tensors: Buffer, rest: Buffer, from: number, length: number): 
 
 /** An entry as a row of {@link entryColumns}. Figures that are not finite have no place in JSON and are left out of `stats`. */
 export function entryRow(entry: StoredLogEntry, epoch: number): CopyField[] {
-  const { keys, b } = entry;
+  const { keys, g, b } = entry;
   const { tensors, rest } = packedTensors(entry);
   return [
     entry.streamId,

@@ -16,7 +16,7 @@ export interface ShardPlace {
 }
 
 /** Tensors beside the panels, in the order they are kept. */
-const VECTORS = ['residuals', 'diagonals', 'leastEigenvalues', 'takes'] as const;
+const VECTORS = ['residuals', 'diagonals', 'leastEigenvalues', 'keyPlaces', 'keys', 'takes'] as const;
 
 /** C, Δ and the history of shards as they were at a fold, kept by the store. A damaged one is passed over: the log has it all. */
 export class ShardSnapshots {
@@ -53,9 +53,9 @@ export class ShardSnapshots {
       const vectors = VECTORS.map((name) =>
         present.includes(name) ? dataOf(found, nameOf(name)) : new Float64Array(0),
       );
-      const [residuals, diagonals, leastEigenvalues, takes] = vectors;
+      const [residuals, diagonals, leastEigenvalues, keyPlaces, keys, takes] = vectors;
       const change = dataOf(found, 'change');
-      return { ...figures, panels, change, residuals, diagonals, leastEigenvalues, takes };
+      return { ...figures, panels, change, residuals, diagonals, leastEigenvalues, keyPlaces, keys, takes };
     } catch (error) {
       if (!(error instanceof ErrataError)) throw error;
       this.damaged();
