@@ -17,6 +17,7 @@ export interface GarbageReport {
   /** Log entries of those batches, and the bytes of their tensors. */
   readonly entries: number;
   readonly entryBytes: number;
+  /** Of those batches, and others along the way to a head that the rest makes up for. */
   readonly snapshots: number;
   /** Chunks that no snapshot names, and their bytes as stored. */
   readonly chunks: number;
@@ -26,7 +27,7 @@ export interface GarbageReport {
 export interface GarbageStore {
   /**
    * Removes what no head, checkpoint, branch or claimed batch reaches and none did within the retention: log entries,
-   * targets and snapshots of such batches, and chunks that no snapshot names. In short transactions, each with its event:
+   * targets and snapshots of such batches, snapshots that save too little, and chunks that no snapshot names. In short transactions, each with its event:
    * begun again after an interruption it goes on with what is left.
    */
   collectGarbage(options: GarbageOptions): Promise<GarbageReport>;

@@ -3,6 +3,7 @@ import { collectBatches } from './collect-batches.js';
 import { collectChunks } from './collect-chunks.js';
 import type { Database } from './database.js';
 import type { GarbageReport, GarbageStore } from './garbage-types.js';
+import { thinSnapshots } from './thin-snapshots.js';
 
 /** A writer names its chunks within this time of storing or touching them. */
 const CHUNK_GRACE_MS = 3_600_000;
@@ -18,8 +19,10 @@ export function garbageRecords(db: Database, bodies: ChunkBodies): GarbageStore 
       for (const { id } of streams) {
         const found = await collectBatches(db, id, { before, dryRun, signal });
         for (const field of ['batches', 'entries', 'entryBytes'] as const) total[field] += found[field];
-        total.snapshots += found.snapshots.length;
-        dropped.push(...found.snapshots);
+        signal?.throwIfAborted();
+        const thinned = (await thinSnapshots(db, id, dryRun)).filter((one) => !found.snapshots.includes(one));
+        total.snapshots += found.snapshots.length + thinned.length;
+        dropped.push(...found.snapshots, ...thinned);
       }
       const chunks =
         streamId === undefined

@@ -1,10 +1,10 @@
 import { ErrataError } from '@errata/contracts';
-import { type CovarianceRequest, type CovarianceResponse, tensorChunks } from '@errata/rpc';
 import { createStore, type Store } from '@errata/store';
 import { startTestDatabase, type TestDatabase } from '@errata/store/testing';
 import type { CovarianceRunPlan } from '@errata/workflows';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { newStream, type Setting, settingOn } from '../testing/setting.js';
+import { dimension, runtimeWith } from '../testing/slices.js';
 import { addCovarianceSlice, finishCovariances, planCovariance, requestCovariances } from './covariance.js';
 import { prepareStream } from './prepare.js';
 
@@ -12,8 +12,6 @@ let database: TestDatabase;
 let store: Store;
 let setting: Setting;
 const signal = new AbortController().signal;
-const dimension = 5;
-const slices = 3;
 
 beforeAll(async () => {
   database = await startTestDatabase();
@@ -27,32 +25,6 @@ afterAll(async () => {
   await store.close();
   await database.stop();
 });
-
-/** A runtime whose slices follow from their place; `lose` ends the stream of one before its last layer, once. */
-function runtimeWith(corpusId: string, lose: { slice: number } | null = null) {
-  const requests: CovarianceRequest[] = [];
-  let left = lose;
-  const runtime = {
-    planCovariance: async () => ({ corpusId, tokens: 3100, slices, dimension }),
-    async *covariance(request: CovarianceRequest): AsyncGenerator<CovarianceResponse> {
-      requests.push(request);
-      const { slice, layers } = request;
-      const tokens = slice === slices - 1 ? 1100 : 1000;
-      yield { event: { $case: 'progress', progress: { tokensDone: tokens, tokensTotal: tokens } } };
-      yield { event: { $case: 'summary', summary: { tokens } } };
-      for (const layer of layers) {
-        if (left?.slice === slice && layer === layers.at(-1)) {
-          left = null;
-          throw new ErrataError('NOT_READY', 'the runtime is gone');
-        }
-        const data = Float32Array.from({ length: 15 }, (_, i) => Math.sin(layer * 91 + slice * 17 + i) / 3);
-        for (const chunk of tensorChunks(layer, { rows: 15, columns: 1, data }))
-          yield { event: { $case: 'chunk', chunk } };
-      }
-    },
-  } as unknown as Setting['runtime'];
-  return { requests, runtime };
-}
 
 async function prepared(corpus: string, lose: { slice: number } | null = null) {
   const stream = await newStream(store, {});
