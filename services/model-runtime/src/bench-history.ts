@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { requirePreset } from '@errata/editor';
 import { createDelta, type Deltas, disposeDelta, loadModel, type Model, scoreContinuations } from '@errata/model';
 import { createStore, type Matrix, migrate, type Store } from '@errata/store';
-import { logBytes, openRawCopy, startTestServer, writeSyntheticLog } from '@errata/store/testing';
+import { type LogBytes, logBytes, openRawCopy, startTestServer, writeSyntheticLog } from '@errata/store/testing';
 import { createEngine } from '@errata/tensor';
 import { StreamStates } from './stream-states.js';
 import { WeightSnapshots } from './weight-snapshots.js';
@@ -101,7 +101,9 @@ try {
       return { keys: g, g, b: matrix(hiddenSize, seq * 17 + layer), rDiagonal: new Array<number>(batch).fill(1) };
     }),
   );
-  const bytesPerEdit = ((await logBytes(url)) - empty) / (positions * batch);
+  const full = await logBytes(url);
+  const perEdit = (part: keyof LogBytes) => (full[part] - empty[part]) / (positions * batch);
+  const bytesPerEdit = perEdit('total');
   const floorBytesPerEdit = layers.length * 4 * (2 * intermediateSize + hiddenSize);
   say(`wrote it in ${(wrote.ms / 1000).toFixed(1)} s; taking snapshots every ${every} positions`);
 
@@ -182,6 +184,12 @@ try {
       bytesPerEdit,
       floorBytesPerEdit,
       overheadBytesPerEdit: bytesPerEdit - floorBytesPerEdit,
+      logBytesPerEdit: {
+        rows: perEdit('rows'),
+        rowIndex: perEdit('rowIndex'),
+        pieces: perEdit('pieces'),
+        pieceIndex: perEdit('pieceIndex'),
+      },
     })}\n`,
   );
   states.dispose();

@@ -1,4 +1,4 @@
 export { startTestDatabase, type TestDatabase } from './database.js';
 export { openRawCopy, type RawCopy } from './raw-copy.js';
 export { startTestServer, type TestServer } from './server.js';
-export { logBytes, writeSyntheticLog } from './synthetic-log.js';
+export { type LogBytes, logBytes, writeSyntheticLog } from './synthetic-log.js';

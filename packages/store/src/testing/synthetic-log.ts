@@ -76,12 +76,32 @@ export async function writeSyntheticLog(
   });
 }
 
-/** Bytes that the log takes, its indexes and free space included. */
-export function logBytes(url: string): Promise<number> {
+/** What the log takes, in bytes, free space included. */
+export interface LogBytes {
+  readonly total: number;
+  /** Rows: everything but the tensors, and the rest of these. */
+  readonly rows: number;
+  readonly rowIndex: number;
+  /** Pieces that Postgres cuts the tensors into. */
+  readonly pieces: number;
+  readonly pieceIndex: number;
+}
+
+export function logBytes(url: string): Promise<LogBytes> {
   return connected(url, async (client) => {
-    const { rows } = await client.query(
-      `SELECT sum(pg_total_relation_size(inhrelid))::bigint AS bytes FROM pg_inherits WHERE inhparent = 'log_entries'::regclass`,
+    const { rows } = await client.query<Record<keyof LogBytes, string>>(
+      `SELECT sum(pg_total_relation_size(c.oid))::bigint AS total, sum(pg_relation_size(c.oid))::bigint AS rows,
+         sum(pg_indexes_size(c.oid))::bigint AS "rowIndex", sum(pg_relation_size(c.reltoastrelid))::bigint AS pieces,
+         sum(pg_indexes_size(c.reltoastrelid))::bigint AS "pieceIndex"
+       FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'log_entries'::regclass`,
     );
-    return Number(rows[0].bytes);
+    const { total, rows: height, rowIndex, pieces, pieceIndex } = rows[0];
+    return {
+      total: Number(total),
+      rows: Number(height),
+      rowIndex: Number(rowIndex),
+      pieces: Number(pieces),
+      pieceIndex: Number(pieceIndex),
+    };
   });
 }
