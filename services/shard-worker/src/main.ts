@@ -1,3 +1,4 @@
+import { connectS3, readS3Settings } from '@errata/objects';
 import { createStore } from '@errata/store';
 import { createLogger, createRegistry, onShutdown, serveMetrics, startTracing } from '@errata/telemetry';
 import { readConfig } from './config.js';
@@ -7,7 +8,9 @@ const config = readConfig(process.env);
 const logger = createLogger('shard-worker', config.LOG_LEVEL).child({ worker: config.WORKER_ID });
 const tracing = startTracing('shard-worker');
 const registry = createRegistry('shard-worker', { exemplars: config.METRICS_EXEMPLARS === 'on' });
-const store = await createStore({ databaseUrl: config.DATABASE_URL });
+const objectSettings = readS3Settings(process.env, 'SNAPSHOT_S3_');
+const objects = objectSettings && connectS3(objectSettings);
+const store = await createStore({ databaseUrl: config.DATABASE_URL, objects });
 const worker = await startWorker({
   listen: config.LISTEN,
   store,
@@ -27,6 +30,7 @@ onShutdown(logger, async () => {
   await worker.stop();
   await metricsServer.close();
   await store.close();
+  objects?.close();
   await tracing.stop();
 });
 logger.info(

@@ -10,7 +10,7 @@ const allowed = {
   '@errata/gateway': ['contracts', 'editor', 'export', 'objects', 'rpc', 'store', 'telemetry', 'workflows'],
   '@errata/orchestrator': ['contracts', 'objects', 'rpc', 'store', 'telemetry', 'workflows'],
   '@errata/model-runtime': ['contracts', 'editor', 'export', 'model', 'objects', 'rpc', 'store', 'telemetry', 'tensor'],
-  '@errata/shard-worker': ['contracts', 'rls', 'rpc', 'store', 'telemetry', 'tensor'],
+  '@errata/shard-worker': ['contracts', 'objects', 'rls', 'rpc', 'store', 'telemetry', 'tensor'],
   '@errata/workflows': ['contracts'],
   '@errata/cli': [
     'client',
