@@ -68,7 +68,7 @@ export function partsOf({ owners }: Ownership, seqs: readonly number[]): Part[] 
 }
 
 /** Runs of consecutive seqs up to which a lineage is told by its runs: most have one, and every rollback adds one. */
-const MOST_RUNS = 32;
+const MOST_RUNS = 8;
 
 /** Ascending seqs as first and last of their runs; null where there are too many. */
 function runsOf(seqs: readonly number[]): [number, number][] | null {
