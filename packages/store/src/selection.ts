@@ -46,13 +46,21 @@ export async function select(tx: Transaction, stream: Stream, selection: EditSel
   };
 }
 
-/** Edits written after the first of some columns, in the order of the log: their targets were found on weights with it. */
+/**
+ * Edits written after the first of some columns, in the order of the log: their targets were found on weights with it. An
+ * adapter has none.
+ */
 export async function writtenAfter(tx: Transaction, stream: Stream, removed: readonly Placement[]): Promise<string[]> {
   if (removed.length === 0) return [];
   const first = removed.reduce((least, { seq }) => Math.min(least, seq), Number.POSITIVE_INFINITY);
   const gone = new Set(removed.map((column) => column.editId));
   const placed = await placementsAt(tx, stream.id, stream.head);
-  return placed.filter(({ editId, seq }) => seq > first && !gone.has(editId)).map((column) => column.editId);
+  const later = placed.filter(({ editId, seq }) => seq > first && !gone.has(editId)).map((column) => column.editId);
+  const adapters = await tx.edit.findMany({
+    where: { id: { in: later }, adapterId: { not: null } },
+    select: { id: true },
+  });
+  return later.filter((id) => !adapters.some((adapter) => adapter.id === id));
 }
 
 function conditionsOf({ tags, sources, created, committed }: EditSelection): Prisma.Sql {
