@@ -19,8 +19,8 @@ export function addRetention(program: Command, contextOf: ContextOf): void {
         snapshots.length === 0
           ? 'No snapshots. They are taken by themselves as the log grows, or with: errata checkpoint NAME --snapshot'
           : textTable(
-              ['seq', 'bytes', 'form', 'created'],
-              snapshots.map(({ seq, bytes, form, createdAt }) => [seq, bytes, form, createdAt]),
+              ['seq', 'kind', 'bytes', 'form', 'created'],
+              snapshots.map(({ seq, kind, bytes, form, createdAt }) => [seq, kind, bytes, form, createdAt]),
             ),
       );
     });
