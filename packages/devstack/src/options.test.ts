@@ -18,3 +18,12 @@ test('a model of the environment goes by its own name unless it is given one', (
   expect(model({ MODEL_PATH: '/m/gpt2', MODEL_NAME: 'small' })).toEqual({ name: 'small', path: '/m/gpt2' });
   expect(model({ MODEL_PATH: 'gpt2', INIT_CWD: '/home/me' })?.path).toBe(path.resolve('/home/me/gpt2'));
 });
+
+test('model runtimes: counted, or one', () => {
+  const runtimes = (env: NodeJS.ProcessEnv, given?: number) =>
+    resolveOptions({ ...(given !== undefined && { modelRuntimes: given }) }, env).modelRuntimes;
+  expect(runtimes({})).toBe(1);
+  expect(runtimes({ MODEL_RUNTIME_COUNT: '2' })).toBe(2);
+  expect(runtimes({ MODEL_RUNTIME_COUNT: '2' }, 3)).toBe(3);
+  expect(() => runtimes({ MODEL_RUNTIME_COUNT: '17' })).toThrow('MODEL_RUNTIME_COUNT="17"');
+});

@@ -6,6 +6,8 @@ import type { OnStackEvent } from './events.js';
 const defaultShardWorkers = 2;
 /** Far above what one machine has cores for; each holds shards and inverse covariances of its own. */
 const mostShardWorkers = 64;
+/** Each holds a copy of the weights. */
+const mostModelRuntimes = 16;
 
 /** What `startStack` may be told; everything has a default, and the environment fills in what is left out. */
 export interface StackOptions {
@@ -19,8 +21,10 @@ export interface StackOptions {
   readonly databaseUrl?: string;
   /** A running Temporal instead of the embedded one, host:port. Default: TEMPORAL_ADDRESS. */
   readonly temporalAddress?: string;
-  /** A running model runtime, host:port. Default: MODEL_RUNTIME. */
+  /** Running model runtimes, host:port with commas between. Default: MODEL_RUNTIME. */
   readonly modelRuntime?: string;
+  /** How many model runtimes to start where none is given; they share the cores. Default: MODEL_RUNTIME_COUNT, 1. */
+  readonly modelRuntimes?: number;
   /** How many shard workers to start, or the addresses of running ones. Default: SHARD_WORKERS, SHARD_WORKER_COUNT, 2. */
   readonly shardWorkers?: number | readonly string[];
   /** Port of the HTTP API on loopback; a free one when left out. */
@@ -42,13 +46,13 @@ export function defaultDataDir(env: Readonly<Record<string, string | undefined>>
   return given ? path.resolve(given) : path.join(locateTools(env).repoRoot, '.errata', 'data');
 }
 
-function countOf(given: string | undefined): number {
-  if (given === undefined || given === '') return defaultShardWorkers;
+function countOf(name: string, given: string | undefined, usual: number, most: number): number {
+  if (given === undefined || given === '') return usual;
   const count = Number(given);
-  if (!Number.isInteger(count) || count < 1 || count > mostShardWorkers)
+  if (!Number.isInteger(count) || count < 1 || count > most)
     throw new ErrataError(
       'INVALID_REQUEST',
-      `SHARD_WORKER_COUNT=${JSON.stringify(given)} is not a whole number from 1 to ${mostShardWorkers}`,
+      `${name}=${JSON.stringify(given)} is not a whole number from 1 to ${most}`,
     );
   return count;
 }
@@ -70,8 +74,13 @@ export function resolveOptions(options: StackOptions, env: NodeJS.ProcessEnv = p
     temporalAddress: options.temporalAddress ?? env.TEMPORAL_ADDRESS,
     namespace: env.TEMPORAL_NAMESPACE ?? 'default',
     modelRuntime: options.modelRuntime ?? env.MODEL_RUNTIME,
+    modelRuntimes:
+      options.modelRuntimes ?? countOf('MODEL_RUNTIME_COUNT', env.MODEL_RUNTIME_COUNT, 1, mostModelRuntimes),
     shardWorkers:
-      options.shardWorkers ?? (listed !== undefined && listed.length > 0 ? listed : countOf(env.SHARD_WORKER_COUNT)),
+      options.shardWorkers ??
+      (listed !== undefined && listed.length > 0
+        ? listed
+        : countOf('SHARD_WORKER_COUNT', env.SHARD_WORKER_COUNT, defaultShardWorkers, mostShardWorkers)),
     port: options.port,
     model:
       options.model ?? (tools.modelPath === undefined ? undefined : { name: tools.modelName, path: tools.modelPath }),

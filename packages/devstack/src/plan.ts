@@ -4,7 +4,14 @@ import type { OnStackEvent } from './events.js';
 import type { ResolvedOptions } from './options.js';
 import { freePorts } from './ports.js';
 import { embeddedPostgres } from './postgres.js';
-import { gatewaySpec, modelRuntimeSpec, orchestratorSpec, type StackAddresses, shardWorkerSpec } from './services.js';
+import {
+  gatewaySpec,
+  modelRuntimeName,
+  modelRuntimeSpec,
+  orchestratorSpec,
+  type StackAddresses,
+  shardWorkerSpec,
+} from './services.js';
 import type { ProcessSpec } from './supervised.js';
 import { temporalSpec } from './temporal.js';
 
@@ -28,7 +35,12 @@ export async function planStack(options: ResolvedOptions, onEvent: OnStackEvent)
       'NOT_READY',
       'there is no model: run `npm run setup`, or set MODEL_PATH to a GGUF file or MODEL_RUNTIME to a running model runtime',
     );
-  const ports = (await freePorts(6 + 2 * ownWorkers)).map((port) => `127.0.0.1:${port}`);
+  const { model } = options;
+  const runtimeNames =
+    options.modelRuntime === undefined
+      ? Array.from({ length: options.modelRuntimes }, (_, i) => modelRuntimeName(i))
+      : [];
+  const ports = (await freePorts(4 + 2 * (runtimeNames.length + ownWorkers))).map((port) => `127.0.0.1:${port}`);
   const take = () => ports.pop() ?? '';
   const portOf = (address: string) => Number(address.slice(address.lastIndexOf(':') + 1));
 
@@ -50,12 +62,12 @@ export async function planStack(options: ResolvedOptions, onEvent: OnStackEvent)
     );
 
   const workerNames = Array.from({ length: ownWorkers }, (_, index) => `shard-worker-${index + 1}`);
-  const metered = [...(options.modelRuntime === undefined ? ['model-runtime'] : []), ...workerNames, 'orchestrator'];
+  const metered = [...runtimeNames, ...workerNames, 'orchestrator'];
   const addresses: StackAddresses = {
     databaseUrl: postgres?.databaseUrl ?? options.databaseUrl ?? '',
     temporal: temporalAddress,
     namespace: options.namespace,
-    modelRuntime: options.modelRuntime ?? take(),
+    modelRuntimes: options.modelRuntime?.split(',').map((address) => address.trim()) ?? runtimeNames.map(take),
     shardWorkers: typeof options.shardWorkers === 'number' ? workerNames.map(take) : options.shardWorkers,
     gateway: options.port === undefined ? take() : `127.0.0.1:${options.port}`,
     metrics: Object.fromEntries(metered.map((name) => [name, take()])),
@@ -67,11 +79,12 @@ export async function planStack(options: ResolvedOptions, onEvent: OnStackEvent)
     addresses,
     logLevel: options.logLevel,
   };
-  const runtime =
-    options.modelRuntime === undefined && options.model !== undefined ? [modelRuntimeSpec(context, options.model)] : [];
   return {
     servers,
-    compute: [...runtime, ...workerNames.map((_, index) => shardWorkerSpec(context, index))],
+    compute: [
+      ...(model === undefined ? [] : runtimeNames.map((_, index) => modelRuntimeSpec(context, model, index))),
+      ...workerNames.map((_, index) => shardWorkerSpec(context, index)),
+    ],
     front: [orchestratorSpec(context), gatewaySpec(context)],
     addresses,
   };

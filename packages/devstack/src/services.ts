@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { accepts } from './ports.js';
 import type { ProcessSpec } from './supervised.js';
@@ -7,7 +8,7 @@ export interface StackAddresses {
   readonly databaseUrl: string;
   readonly temporal: string;
   readonly namespace: string;
-  readonly modelRuntime: string;
+  readonly modelRuntimes: readonly string[];
   readonly shardWorkers: readonly string[];
   readonly gateway: string;
   /** Of each service that serves metrics beside its own protocol, by process name. */
@@ -48,18 +49,28 @@ function service(
   };
 }
 
+/** Name of the process of a model runtime. */
+export function modelRuntimeName(index: number): string {
+  return index === 0 ? 'model-runtime' : `model-runtime-${index + 1}`;
+}
+
 export function modelRuntimeSpec(
   context: ServiceContext,
   model: { name?: string | undefined; path: string },
+  index: number,
 ): ProcessSpec {
+  const { modelRuntimes, metrics } = context.addresses;
+  const name = modelRuntimeName(index);
+  const threads = Math.max(1, Math.floor(availableParallelism() / modelRuntimes.length));
   const env = {
-    LISTEN: context.addresses.modelRuntime,
-    METRICS_LISTEN: context.addresses.metrics['model-runtime'],
+    LISTEN: modelRuntimes[index],
+    METRICS_LISTEN: metrics[name],
     MODEL_PATH: model.path,
     EXPORT_DIR: context.exportDir,
     ...(model.name !== undefined && { MODEL_NAME: model.name }),
+    ...(modelRuntimes.length > 1 && { TF_NUM_INTRAOP_THREADS: String(threads) }),
   };
-  return service(context, 'model-runtime', 'model-runtime', env, context.addresses.modelRuntime);
+  return service(context, 'model-runtime', name, env, modelRuntimes[index]);
 }
 
 export function shardWorkerSpec(context: ServiceContext, index: number): ProcessSpec {
@@ -73,7 +84,7 @@ function computeAddresses({ addresses, exportDir }: ServiceContext) {
   return {
     TEMPORAL_ADDRESS: addresses.temporal,
     TEMPORAL_NAMESPACE: addresses.namespace,
-    MODEL_RUNTIME: addresses.modelRuntime,
+    MODEL_RUNTIME: addresses.modelRuntimes.join(','),
     SHARD_WORKERS: addresses.shardWorkers.join(','),
     EXPORT_DIR: exportDir,
   };

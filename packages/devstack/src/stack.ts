@@ -27,7 +27,7 @@ export interface Stack {
   readonly metrics: Readonly<Record<string, string>>;
   readonly databaseUrl: string;
   readonly temporalAddress: string;
-  readonly modelRuntime: string;
+  readonly modelRuntimes: readonly string[];
   readonly shardWorkers: readonly string[];
   readonly dataDir: string;
   readonly logDir: string;
@@ -87,7 +87,7 @@ function describe(addresses: StackAddresses) {
     metrics: { gateway: `${api}/metrics`, ...Object.fromEntries(pages) },
     databaseUrl: addresses.databaseUrl,
     temporalAddress: addresses.temporal,
-    modelRuntime: addresses.modelRuntime,
+    modelRuntimes: addresses.modelRuntimes,
     shardWorkers: addresses.shardWorkers,
   };
 }

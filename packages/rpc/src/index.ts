@@ -75,6 +75,7 @@ export type { StagedBatch, StateRef, Tensor, TensorChunk } from './generated/err
 export { ElementType } from './generated/errata/v1/tensor.js';
 export { connectHealth, type HealthClient } from './health-client.js';
 export * from './placement.js';
+export { connectModelRuntimes, type RuntimePoolOptions } from './runtime-pool.js';
 export * from './server.js';
 export * from './shard-client.js';
 export * from './tensor.js';

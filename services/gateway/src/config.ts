@@ -1,6 +1,10 @@
 import { z } from 'zod';
 
 const address = z.string().regex(/^[^\s,:]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$/, 'must be host:port');
+const addresses = z
+  .string()
+  .transform((list) => list.split(',').map((item) => item.trim()))
+  .pipe(z.array(address).min(1));
 
 const configSchema = z.object({
   /** Interface to listen on. Loopback unless told otherwise: the API has no authentication of its own. */
@@ -13,16 +17,13 @@ const configSchema = z.object({
   TEMPORAL_ADDRESS: address,
   /** Temporal namespace of the workflows. */
   TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
-  /** The model runtime, host:port. */
-  MODEL_RUNTIME: address,
+  /** Model runtimes of one model, host:port with commas between. */
+  MODEL_RUNTIME: addresses,
   /** Shard workers, host:port with commas between. */
-  SHARD_WORKERS: z
-    .string()
-    .transform((list) => list.split(',').map((item) => item.trim()))
-    .pipe(z.array(address).min(1)),
+  SHARD_WORKERS: addresses,
   /** Folder that the model runtime writes exports below, for downloads. */
   EXPORT_DIR: z.string().min(1).optional(),
-  /** Pause between two health checks of a shard worker, in milliseconds. */
+  /** Pause between two health checks of a shard worker, or of a model runtime where there are several, in milliseconds. */
   SHARD_CHECK_INTERVAL_MS: z.coerce.number().int().min(50).default(1000),
   /** Least level that is logged. */
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { presetFor } from '@errata/editor/presets';
 import { connectS3, readS3Settings } from '@errata/objects';
-import { connectModelRuntime, connectShardWorker, watchFleet } from '@errata/rpc';
+import { connectModelRuntimes, connectShardWorker, watchFleet } from '@errata/rpc';
 import { createStore } from '@errata/store';
 import { createLogger, createRegistry, onShutdown, startTracing } from '@errata/telemetry';
 import { connectWorkflows, createApp, createHttpMetrics, listen, readConfig } from './index.js';
@@ -15,7 +15,13 @@ const objectSettings = readS3Settings(process.env, 'SNAPSHOT_S3_');
 const objects = objectSettings && connectS3(objectSettings);
 const store = createStore({ databaseUrl: config.DATABASE_URL, objects });
 const workflows = connectWorkflows({ address: config.TEMPORAL_ADDRESS, namespace: config.TEMPORAL_NAMESPACE });
-const runtime = connectModelRuntime(config.MODEL_RUNTIME);
+const runtime = connectModelRuntimes(config.MODEL_RUNTIME, {
+  intervalMs: config.SHARD_CHECK_INTERVAL_MS,
+  onChange(address, up, reason) {
+    if (reason !== 'start')
+      logger[up ? 'info' : 'warn']({ runtime: address, up, reason }, `model runtime is ${up ? 'up' : 'down'}`);
+  },
+});
 const shards = config.SHARD_WORKERS.map(connectShardWorker);
 const fleet = watchFleet({
   workers: shards,

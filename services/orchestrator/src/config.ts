@@ -4,6 +4,10 @@ import { publishTargetSchema } from './publishing/target.js';
 import { webhookReceiverSchema } from './webhooks/receiver.js';
 
 const address = z.string().regex(/^[^\s:]+:\d+$/, 'must be host:port');
+const addresses = z
+  .string()
+  .transform((list) => list.split(',').map((item) => item.trim()))
+  .pipe(z.array(address).min(1));
 
 const schema = z.object({
   /** Postgres holding the log. */
@@ -11,13 +15,10 @@ const schema = z.object({
   /** Frontend of the Temporal service. */
   TEMPORAL_ADDRESS: address.default('127.0.0.1:7233'),
   TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
-  /** The model runtime that serves the streams of this orchestrator. */
-  MODEL_RUNTIME: address,
+  /** Model runtimes of one model, comma-separated; the streams are spread over them. */
+  MODEL_RUNTIME: addresses,
   /** Shard workers, comma-separated; the layers of a stream are spread over them. */
-  SHARD_WORKERS: z
-    .string()
-    .transform((list) => list.split(',').map((item) => item.trim()))
-    .pipe(z.array(address).min(1)),
+  SHARD_WORKERS: addresses,
   /** Folder of exports as the model runtime and publishing servers see it, where a target names no other. */
   EXPORT_DIR: z.string().min(1).optional(),
   /**
@@ -30,7 +31,7 @@ const schema = z.object({
    * `addresses`, the only addresses that the name of the server may resolve to.
    */
   WEBHOOK_TARGETS: z.string().default('[]').transform(parseJson).pipe(z.array(webhookReceiverSchema)),
-  /** Pause between two health checks of a shard worker, in milliseconds. */
+  /** Pause between two health checks of a shard worker, or of a model runtime where there are several, in milliseconds. */
   SHARD_CHECK_INTERVAL_MS: z.coerce.number().int().min(50).default(1000),
   /** Where Prometheus scrapes this process. */
   METRICS_LISTEN: address.default('127.0.0.1:0'),

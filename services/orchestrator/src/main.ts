@@ -1,5 +1,5 @@
 import { connectS3, readS3Settings } from '@errata/objects';
-import { connectModelRuntime, connectShardWorker, watchFleet } from '@errata/rpc';
+import { connectModelRuntimes, connectShardWorker, watchFleet } from '@errata/rpc';
 import { createStore } from '@errata/store';
 import { createLogger, createRegistry, onShutdown, serveMetrics, startTracing } from '@errata/telemetry';
 import { Client, Connection } from '@temporalio/client';
@@ -34,9 +34,16 @@ const store = createStore({ databaseUrl: config.DATABASE_URL, objects });
 const nativeConnection = await NativeConnection.connect({ address: config.TEMPORAL_ADDRESS });
 const connection = await Connection.connect({ address: config.TEMPORAL_ADDRESS });
 const client = new Client({ connection, namespace: config.TEMPORAL_NAMESPACE });
-const runtime = connectModelRuntime(config.MODEL_RUNTIME);
 const shards = config.SHARD_WORKERS.map(connectShardWorker);
 const metrics = createMetrics(registry);
+const runtime = connectModelRuntimes(config.MODEL_RUNTIME, {
+  intervalMs: config.SHARD_CHECK_INTERVAL_MS,
+  onChange(address, up, reason) {
+    metrics.runtimeUp.set({ runtime: address }, up ? 1 : 0);
+    if (reason !== 'start')
+      logger[up ? 'info' : 'warn']({ runtime: address, up, reason }, `model runtime is ${up ? 'up' : 'down'}`);
+  },
+});
 exportStreamMetrics(registry, { store, limit: config.METRICS_STREAMS });
 const fleet = watchFleet({
   workers: shards,

@@ -23,6 +23,7 @@ export interface ActivityMetrics {
   readonly editsAsked: Counter<'outcome'>;
   readonly targetSteps: Histogram<never>;
   readonly workerUp: Gauge<'worker'>;
+  readonly runtimeUp: Gauge<'runtime'>;
   readonly probeSeconds: Histogram<'kind'>;
   readonly probesSkipped: Counter<'kind'>;
   readonly probesRefused: Counter<'kind'>;
@@ -83,6 +84,12 @@ export function createMetrics(registry: Registry): ActivityMetrics {
       name: 'errata_shard_worker_up',
       help: 'Whether a shard worker serves (1) or others hold its shards (0)',
       labelNames: ['worker'],
+      registers,
+    }),
+    runtimeUp: new Gauge({
+      name: 'errata_model_runtime_up',
+      help: 'Whether a model runtime counts as up (1) or others serve its streams (0); a single one is not watched',
+      labelNames: ['runtime'],
       registers,
     }),
     probeSeconds: new Histogram({

@@ -108,12 +108,16 @@ securityContext:
 {{- range $i := until (int .Values.shardWorker.replicas) -}}
 {{- $workers = append $workers (printf "%s-shard-worker-%d.%s-shard-worker:7442" $name $i $name) -}}
 {{- end -}}
+{{- $runtimes := list -}}
+{{- range $i := until (int .Values.modelRuntime.replicas) -}}
+{{- $runtimes = append $runtimes (printf "%s-model-runtime-%d.%s-model-runtime:7441" $name $i $name) -}}
+{{- end -}}
 - name: TEMPORAL_ADDRESS
   value: {{ .Values.temporal.address | quote }}
 - name: TEMPORAL_NAMESPACE
   value: {{ .Values.temporal.namespace | quote }}
 - name: MODEL_RUNTIME
-  value: {{ printf "%s-model-runtime:7441" $name | quote }}
+  value: {{ join "," $runtimes | quote }}
 - name: SHARD_WORKERS
   value: {{ join "," $workers | quote }}
 {{- end -}}

@@ -72,8 +72,10 @@ describe('a running stack', () => {
   beforeAll(up, 3 * minutes);
   afterAll(() => stack?.stop());
 
+  /** Two layers and a small covariance: what is tested here is the way of a batch, and the main job has edited five. */
+  const small = { layers: [9, 10], covarianceTokens: 8192, batchSize: 2 };
   const newStream = (config = {}) =>
-    client.createStream({ model, name: `test-${streams++}`, config: { batchSize: 2, ...config } });
+    client.createStream({ model, name: `test-${streams++}`, config: { ...small, ...config } });
   const town = (name: string, target: string): EditDraft => ({
     subject: name,
     prompt: 'The head office of {} is in the city of',
@@ -389,8 +391,7 @@ describe('a running stack', () => {
       const scraper: TestPrometheus = await startPrometheus(prometheus ?? '', stack.metrics, folder);
       try {
         await until(async () => (await scraper.values('up{job="errata"} == 1')).length === 5);
-        // A covariance of few tokens where this test runs alone: the larger one of the others serves it too.
-        const stream = await newStream({ layers: [6, 7], covarianceTokens: 8192, maxSteps: 8, batchSize: 1 });
+        const stream = await newStream({ maxSteps: 8, batchSize: 1 });
         await client.setGuards(stream.id, { probes: { costShare: 1, windows: 1 } });
         await client.addCanary(stream.id, { name: 'capital', prompt: 'The capital of France is', expected: 'Paris' });
         const probes = { paraphrases: ['Quillfen Foods is based in'], neighbours: ['The head office of Airbus is in'] };

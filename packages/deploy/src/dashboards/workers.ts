@@ -10,8 +10,9 @@ export const workers: DashboardSpec = {
     {
       title: 'Shard workers',
       panels: [
-        graph('In service', 'Which worker do orchestrators reach?', 'short', [
+        graph('In service', 'Which workers and runtimes do orchestrators reach?', 'short', [
           query('min by (worker) (errata_shard_worker_up)', '{{worker}}'),
+          query('min by (runtime) (errata_model_runtime_up)', '{{runtime}}'),
         ]),
         graph('Requests', 'Is the load even?', 'reqps', [
           query(

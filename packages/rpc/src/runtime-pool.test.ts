@@ -1,0 +1,158 @@
+import { afterEach, expect, test } from 'vitest';
+import type { StateRef } from './generated/errata/v1/tensor.js';
+import {
+  connectModelRuntimes,
+  type InfoResponse,
+  type ModelRuntime,
+  ModelRuntimeServiceService,
+  type RunningServer,
+  type ScoreRequest,
+  serve,
+} from './index.js';
+
+const limits = { timeoutMs: 5000 };
+const cleanUps: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
+});
+
+const info = {
+  name: 'm',
+  architecture: 'llama',
+  layers: 1,
+  hiddenSize: 1,
+  intermediateSize: 1,
+  vocabularySize: 1,
+  engine: 'none',
+  contextLength: 1,
+};
+
+interface Served {
+  server: RunningServer;
+  readonly streams: string[];
+}
+
+/** A server that answers like a runtime and notes whose requests it had. */
+async function startRuntime(modelId = 'one', address = '127.0.0.1:0'): Promise<Served> {
+  const streams: string[] = [];
+  const note = ({ state }: { state?: StateRef | undefined }) => void streams.push(state?.streamId ?? '');
+  const implementation = {
+    info: (_: unknown, reply: (error: null, info: InfoResponse) => void) => reply(null, { ...info, modelId }),
+    score: ({ request }: { request: ScoreRequest }, reply: (error: null, response: { results: never[] }) => void) => {
+      note(request);
+      reply(null, { results: [] });
+    },
+    resolveTargets: (call: {
+      request: { state?: StateRef };
+      write: (message: unknown) => void;
+      end: () => void;
+      on: (event: 'cancelled', listener: () => void) => void;
+    }) => {
+      note(call.request);
+      call.write({ progress: { step: 1, steps: 2, finishedEdits: 0, meanLoss: 1 } });
+      // The end comes with the death of the server, as it does in the middle of a search.
+    },
+  };
+  const server = await serve(address, [
+    {
+      name: 'errata.v1.ModelRuntimeService',
+      definition: ModelRuntimeServiceService,
+      implementation: implementation as never,
+    },
+  ]);
+  return { server, streams };
+}
+
+async function pool(...served: Served[]) {
+  const changes: { address: string; up: boolean; reason: string }[] = [];
+  const runtime: ModelRuntime = connectModelRuntimes(
+    served.map(({ server }) => server.address),
+    { intervalMs: 20, onChange: (address, up, reason) => changes.push({ address, up, reason }) },
+  );
+  cleanUps.push(() => runtime.close());
+  return { runtime, changes };
+}
+
+const until = async (what: () => boolean): Promise<void> => {
+  for (let i = 0; i < 1000 && !what(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
+  expect(what()).toBe(true);
+};
+const state = (streamId: string): StateRef => ({ streamId, seq: 1, staged: [] });
+const names = Array.from({ length: 32 }, (_, i) => `str_${i}`);
+const scoreAll = async (runtime: ModelRuntime): Promise<void> => {
+  for (const name of names) await runtime.score({ state: state(name), items: [] }, limits);
+};
+
+test('each stream keeps to one runtime, and both have some', async () => {
+  const [a, b] = [await startRuntime(), await startRuntime()];
+  cleanUps.push(
+    () => a.server.stop(),
+    () => b.server.stop(),
+  );
+  const { runtime } = await pool(a, b);
+  await scoreAll(runtime);
+  await scoreAll(runtime);
+  expect(new Set(a.streams).size + new Set(b.streams).size).toBe(names.length);
+  expect([...a.streams, ...b.streams].length).toBe(2 * names.length);
+  expect(Math.min(new Set(a.streams).size, new Set(b.streams).size)).toBeGreaterThan(names.length / 8);
+});
+
+test('the streams of a runtime that is gone go to another, and return with it; a search in the middle fails at once', async () => {
+  const [a, b] = [await startRuntime(), await startRuntime()];
+  cleanUps.push(
+    () => a.server.stop(),
+    () => b.server.stop(),
+  );
+  const { runtime, changes } = await pool(a, b);
+  await scoreAll(runtime);
+  const home = [...a.streams];
+  const search = runtime.resolveTargets({ state: state(home[0]), configJson: '{}', edits: [] }, limits);
+  const messages = search[Symbol.asyncIterator]();
+  expect((await messages.next()).done).toBe(false);
+  const { address } = a.server;
+  await Promise.all([
+    a.server.stop(),
+    expect(messages.next()).rejects.toMatchObject({ code: expect.stringMatching(/NOT_READY|INTERNAL|DEADLINE/) }),
+  ]);
+  await until(() => changes.some((change) => change.address === address && !change.up));
+  const others = b.streams.length;
+  for (const name of home) await runtime.score({ state: state(name), items: [] }, limits);
+  expect(b.streams.slice(others)).toEqual(home);
+
+  const again = await startRuntime('one', address);
+  a.server = again.server;
+  await until(() => changes.at(-1)?.address === address && changes.at(-1)?.up === true);
+  await scoreAll(runtime);
+  expect(again.streams).toEqual(home);
+});
+
+test('a runtime of another model counts as down and is told so', async () => {
+  const a = await startRuntime('one');
+  cleanUps.push(() => a.server.stop());
+  const b = await startRuntime('two');
+  cleanUps.push(() => b.server.stop());
+  const { runtime, changes } = await pool(a, b);
+  await until(() => changes.some(({ up }) => !up));
+  const down = changes.find(({ up }) => !up);
+  expect(down?.reason).toMatch(/serves the model (one|two) \(m\), the others (one|two): give all the same file/);
+  await scoreAll(runtime);
+  const [served, refused] = down?.address === a.server.address ? [b, a] : [a, b];
+  expect(served.streams).toEqual(names);
+  expect(refused.streams).toEqual([]);
+});
+
+test('with no runtime left the error names all of them', async () => {
+  const runtime = connectModelRuntimes(['127.0.0.1:1', '127.0.0.1:2'], { intervalMs: 10, onChange: () => {} });
+  cleanUps.push(() => runtime.close());
+  const failure = async () => {
+    try {
+      await runtime.score({ state: state('str_1'), items: [] }, limits);
+    } catch (error) {
+      return String(error);
+    }
+    return '';
+  };
+  for (let i = 0; i < 200 && !(await failure()).includes('none of the model runtimes'); i++)
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  expect(await failure()).toContain('none of the model runtimes answers: 127.0.0.1:1, 127.0.0.1:2');
+});
