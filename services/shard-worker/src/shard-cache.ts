@@ -117,7 +117,7 @@ export class ShardCache {
     }
   }
 
-  /** Ends when no snapshot is being written any more; what is under way is given up. */
+  /** Ends when no snapshot is being written any more; one that waits for its shard is given up. */
   async stop(): Promise<void> {
     this.#stopped.abort(new ErrataError('NOT_READY', 'the shard worker is shutting down'));
     await this.#keeping;
