@@ -12,6 +12,7 @@ import {
   free,
   type Layout,
   type Model,
+  type Pause,
   pickRows,
   scoped,
   type Tensor,
@@ -32,13 +33,13 @@ export async function resolveTargetsPlainly(
   model: Model,
   edits: readonly EditText[],
   config: EditorConfig,
-  options: { readonly deltas?: Deltas } = {},
+  options: { readonly deltas?: Deltas; readonly pause?: Pause } = {},
 ): Promise<ResolvedTargets> {
   const size = model.config.hiddenSize;
   const targets = new Float32Array(edits.length * size);
   const states: SearchState[] = [];
   for (const [index, edit] of edits.entries()) {
-    const state = await searchPlainly(model, edit, config, options.deltas);
+    const state = await searchPlainly(model, edit, config, options);
     targets.set(state.target(), index * size);
     states.push(state);
   }
@@ -49,7 +50,7 @@ async function searchPlainly(
   model: Model,
   edit: EditText,
   config: EditorConfig,
-  deltas?: Deltas,
+  { deltas, pause }: { readonly deltas?: Deltas; readonly pause?: Pause },
 ): Promise<SearchState> {
   const { tf } = model.engine;
   const rows = padded(model, targetRows(model, [edit], config));
@@ -64,6 +65,7 @@ async function searchPlainly(
   let kept: readonly Float32Array[] = [];
   try {
     for (let step = 0; ; step++) {
+      await pause?.();
       const run = { deltas, layout, from: last + 1 };
       const below = await hiddenBelow(model, rows, run);
       const present = pickRows(model, below, [lookups[0]]);

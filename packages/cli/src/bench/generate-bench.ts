@@ -24,13 +24,13 @@ export function benchGenerate(
   options: ModelBenchOptions & { readonly rounds: number; readonly tokens: number },
   run: ModelBenchRun,
 ): Promise<GenerateReport> {
-  return benchModel(options, run, async ({ model, torch }) => {
+  return benchModel(options, run, async ({ model, torch, pause }) => {
     const rates = { batch: [] as number[], single: [] as number[], torch: [] as number[], torchSingle: [] as number[] };
     const ids = promptIds(model, prompt);
     const ours = async (rows: number): Promise<number> => {
       let made = 0;
       const { seconds } = await timed(async () => {
-        const texts = await generate(model, Array(rows).fill(prompt), { maxTokens: options.tokens });
+        const texts = await generate(model, Array(rows).fill(prompt), { maxTokens: options.tokens, pause });
         made = texts.reduce((sum, text) => sum + model.tokenizer.ids(text).length, 0);
       });
       return made / seconds;
@@ -43,7 +43,7 @@ export function benchGenerate(
     await ours(2);
     await theirs(2);
     for (let round = 0; round < options.rounds; round++) {
-      run.signal.throwIfAborted();
+      await pause();
       run.onProgress(`round ${round + 1} of ${options.rounds}`);
       rates.batch.push(await ours(options.batch));
       rates.torch.push(await theirs(options.batch));

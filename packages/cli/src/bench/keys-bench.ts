@@ -24,14 +24,14 @@ export function benchKeys(
   options: ModelBenchOptions & { readonly rounds: number },
   run: ModelBenchRun,
 ): Promise<KeysReport> {
-  return benchModel(options, run, async ({ model, config, batches, torch }) => {
+  return benchModel(options, run, async ({ model, config, batches, torch, pause }) => {
     const times = { ours: [] as number[], plain: [] as number[], torch: [] as number[] };
     let worst = 0;
     await allKeys(model, batches[0].slice(0, 2), config);
     if (torch) await torch.keys(0);
     for (let round = 0; round < options.rounds; round++)
       for (const [index, edits] of batches.entries()) {
-        run.signal.throwIfAborted();
+        await pause();
         run.onProgress(`round ${round + 1} of ${options.rounds}, batch ${index + 1} of ${batches.length}`);
         const ours = await timed(() => allKeys(model, edits, config));
         times.ours.push(ours.seconds / edits.length);

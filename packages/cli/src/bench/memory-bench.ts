@@ -27,14 +27,10 @@ export async function benchMemory(
   run: ModelBenchRun,
 ): Promise<MemoryReport> {
   const { tokens } = options;
-  const report = await benchModel(options, { ...run, python: null }, async ({ model, config, batches }) => {
+  const report = await benchModel(options, { ...run, python: null }, async ({ model, config, batches, pause }) => {
     const memory = watchMemory();
     const weightBytes = model.engine.tf.memory().numBytes;
     const phases: MemoryPhase[] = [];
-    const pause = async (): Promise<void> => {
-      await new Promise((resolve) => setImmediate(resolve));
-      run.signal.throwIfAborted();
-    };
     const works: readonly [string, () => Promise<unknown>][] = [
       ['weights', pause],
       ['targets', () => resolveTargets(model, batches[0], config, { pause, memoryBytes: defaultSearchBytes })],

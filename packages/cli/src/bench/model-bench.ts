@@ -5,7 +5,7 @@ import type { EditorConfig } from '@errata/contracts';
 import { locateTools } from '@errata/devstack';
 import { type EditText, requirePreset } from '@errata/editor';
 import { targetRows } from '@errata/editor/baselines';
-import { disposeModel, loadModel, type Model } from '@errata/model';
+import { disposeModel, loadModel, type Model, type Pause } from '@errata/model';
 import { createEngine } from '@errata/tensor';
 import { UsageError } from '../failure.js';
 import { type Provenance, provenance } from './machine.js';
@@ -64,6 +64,8 @@ export interface ModelBench {
   readonly config: EditorConfig;
   readonly batches: readonly (readonly EditText[])[];
   readonly torch: TorchModel | null;
+  /** To be awaited between steps, so that a signal can arrive; throws when the benchmark is interrupted. */
+  readonly pause: Pause;
 }
 
 /**
@@ -101,7 +103,11 @@ export async function benchModel<Found extends object>(
       }
     }
     const tensorsBefore = engine.tf.memory().numTensors;
-    const found = await work({ model, config, batches, torch });
+    const pause = async (): Promise<void> => {
+      await new Promise((resolve) => setImmediate(resolve));
+      run.signal.throwIfAborted();
+    };
+    const found = await work({ model, config, batches, torch, pause });
     const tensorsAfter = engine.tf.memory().numTensors;
     return {
       ...found,

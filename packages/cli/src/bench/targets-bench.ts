@@ -47,7 +47,7 @@ export function benchTargets(
   options: ModelBenchOptions & { readonly rounds: number },
   run: ModelBenchRun,
 ): Promise<TargetsReport> {
-  return benchModel(options, run, async ({ model, config, batches, torch }) => {
+  return benchModel(options, run, async ({ model, config, batches, torch, pause }) => {
     const times = { ours: [] as number[], plain: [] as number[], torch: [] as number[], torchPlain: [] as number[] };
     const perStep = { ours: [] as number[], plain: Number.NaN, torchPlain: Number.NaN };
     const differences = { plain: 0, torch: 0, steps: 0 };
@@ -62,7 +62,7 @@ export function benchTargets(
       for (const [index, edits] of batches.entries()) {
         run.signal.throwIfAborted();
         run.onProgress(`round ${round + 1} of ${options.rounds}, batch ${index + 1} of ${batches.length}`);
-        const ours = await timed(() => resolveTargets(model, edits, config));
+        const ours = await timed(() => resolveTargets(model, edits, config, { pause }));
         times.ours.push(ours.seconds / edits.length);
         if (times.ours.length === 1) residentBytesAtFirst = process.memoryUsage.rss();
         const losses: Losses = ours.result.figures.map((figures) => figures.losses);
@@ -77,7 +77,7 @@ export function benchTargets(
         flops += searchFlops(model, edits, config, ours.result.figures);
         if (index > 0) continue;
         const few = edits.slice(0, plainEdits);
-        const plain = await timed(() => resolveTargetsPlainly(model, few, config));
+        const plain = await timed(() => resolveTargetsPlainly(model, few, config, { pause }));
         times.plain.push(plain.seconds / few.length);
         const plainLosses = plain.result.figures.map((figures) => figures.losses);
         perStep.plain = plain.seconds / plainLosses.flat().length;
