@@ -117,6 +117,20 @@ describe.skipIf(helm === undefined).each(['small', 'full'])('the chart with %s v
 });
 
 describe.skipIf(helm === undefined)('the chart', () => {
+  test('names every pod of model runtimes and shard workers to gateway and orchestrator', async () => {
+    const pods = resources(await render('full')).flatMap(({ spec }) => spec?.template?.spec.containers ?? []);
+    for (const service of ['gateway', 'orchestrator']) {
+      const env = pods.find(({ args }) => args[0] === service)?.env ?? [];
+      const listed = (name: string) => env.find((variable) => variable.name === name)?.value?.split(',') ?? [];
+      expect(listed('MODEL_RUNTIME')).toHaveLength(2);
+      expect(listed('SHARD_WORKERS')).toHaveLength(4);
+      expect(listed('MODEL_RUNTIME')[1]).toMatch(/^(\S+-model-runtime)-1\.\1:7441$/);
+      expect(env.find(({ name }) => name === 'SNAPSHOT_S3_SECRET_ACCESS_KEY')?.valueFrom).toHaveProperty(
+        'secretKeyRef',
+      );
+    }
+  });
+
   test('brings rules and dashboards to where a Prometheus Operator runs', async () => {
     const rendered = resources(await render('full'));
     const rule = rendered.find((resource) => resource.kind === 'PrometheusRule');

@@ -99,6 +99,24 @@ securityContext:
 - name: OTEL_EXPORTER_OTLP_ENDPOINT
   value: {{ . | quote }}
 {{- end }}
+{{- with .Values.snapshots.s3 }}
+{{- if .bucket }}
+- name: SNAPSHOT_S3_BUCKET
+  value: {{ .bucket | quote }}
+- name: SNAPSHOT_S3_PREFIX
+  value: {{ .prefix | quote }}
+- name: SNAPSHOT_S3_ENDPOINT
+  value: {{ .endpoint | quote }}
+- name: SNAPSHOT_S3_REGION
+  value: {{ .region | quote }}
+- name: SNAPSHOT_S3_ACCESS_KEY_ID
+  valueFrom:
+    secretKeyRef: { name: {{ required "snapshots.s3.existingSecret" .existingSecret | quote }}, key: accessKeyId }
+- name: SNAPSHOT_S3_SECRET_ACCESS_KEY
+  valueFrom:
+    secretKeyRef: { name: {{ .existingSecret | quote }}, key: secretAccessKey }
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* Where gateway and orchestrator find the others. */}}
