@@ -218,7 +218,7 @@ describe('a running stack', () => {
 
       const request = { from: branch.name, revocations: true };
       const preview = await client.merge(main.id, { ...request, dryRun: true });
-      expect(preview.counts).toEqual({ edits: 2, revocations: 1, conflicts: 0, present: 0 });
+      expect(preview.counts).toEqual({ edits: 2, revocations: 1, conflicts: 0, present: 0, skipped: 0 });
       const merged = await client.merge(main.id, request);
       expect(merged.queued.map(({ mergedFrom }) => mergedFrom)).toEqual(moved.edits.map(({ id }) => id));
       const edits = await client.waitForEdits(main.id, merged.queued);
