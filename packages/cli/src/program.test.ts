@@ -235,10 +235,24 @@ test('one edit by options is sent as one line and waited for', async () => {
 
 test('a stream is created with the settings that were given, and no others', async () => {
   const create = (...args: string[]) => run('streams', 'create', '--model', 'tiny', ...args);
-  await create('--row-shards', '2', '--forgetting', '0.98', '--conditioning', 'raise-lambda', '--layers', '1,2');
+  await create(
+    '--row-shards',
+    '2',
+    '--forgetting',
+    '0.98',
+    '--resolver',
+    'one-shot',
+    '--conditioning',
+    'raise-lambda',
+    '--layers',
+    '1,2',
+  );
   await create();
   expect(received.map(({ body }) => JSON.parse(body))).toEqual([
-    { model: 'tiny', config: { layers: [1, 2], rowShards: 2, forgetting: 0.98, conditioning: 'raise-lambda' } },
+    {
+      model: 'tiny',
+      config: { layers: [1, 2], rowShards: 2, forgetting: 0.98, resolver: 'one-shot', conditioning: 'raise-lambda' },
+    },
     { model: 'tiny' },
   ]);
 });

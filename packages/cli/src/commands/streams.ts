@@ -15,6 +15,7 @@ interface CreateOptions {
   layers?: string;
   rowShards?: number;
   forgetting?: number;
+  resolver?: 'optimise' | 'one-shot';
   corpus?: string;
   fromAdapter?: string;
   conditioning?: 'refuse' | 'raise-lambda';
@@ -44,6 +45,12 @@ export function addStreams(program: Command, contextOf: ContextOf): void {
     .option('--layers <layers>', 'edited layers with commas between, in place of the preset’s')
     .option('--row-shards <count>', 'over how many shard workers each layer is spread', wholeNumber)
     .option('--forgetting <factor>', 'weight of earlier edits at each step, 0.9 to 1', Number)
+    .addOption(
+      new Option(
+        '--resolver <how>',
+        'how targets are found: searched for, or by one step, faster and far weaker',
+      ).choices(['optimise', 'one-shot']),
+    )
     .option('--corpus <corpus>', 'text behind the covariance: id of an uploaded one, or "model" for the model’s own')
     .option(
       '--from-adapter <adapter>',
@@ -62,12 +69,13 @@ export function addStreams(program: Command, contextOf: ContextOf): void {
     .action(async (options: CreateOptions, command: Command) => {
       const context = contextOf(command);
       const client = await context.client();
-      const { preset, rowShards, forgetting, corpus, conditioning } = options;
+      const { preset, rowShards, forgetting, resolver, corpus, conditioning } = options;
       const config: CreateStreamRequest['config'] = {
         ...(preset !== undefined && (await readPreset(context.env, preset))),
         ...(options.layers !== undefined && { layers: options.layers.split(',').map(Number) }),
         ...(rowShards !== undefined && { rowShards }),
         ...(forgetting !== undefined && { forgetting }),
+        ...(resolver !== undefined && { resolver }),
         ...(corpus !== undefined && { corpus: corpus === 'model' ? { kind: 'model' as const } : { id: corpus } }),
         ...(conditioning !== undefined && { conditioning }),
       };
