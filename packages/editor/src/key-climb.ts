@@ -1,4 +1,3 @@
-import type { EditorConfig } from '@errata/contracts';
 import {
   activate,
   attend,
@@ -14,8 +13,7 @@ import {
   type Tensor,
 } from '@errata/model';
 import type { KeyRequest, Keys } from './key-request.js';
-import { keyRows } from './key-rows.js';
-import type { EditText } from './lookup.js';
+import type { KeyRow } from './key-rows.js';
 
 /** The prompts of a batch on the way up: how far the layers whose weights cannot change any more have been run. */
 interface Climb {
@@ -39,11 +37,15 @@ interface Climb {
 export class KeyClimb {
   #climb: Climb | null = null;
 
-  constructor(private readonly model: Model) {}
+  /** @param rows of each edit, the bare prompt's first */
+  constructor(
+    private readonly model: Model,
+    private readonly rows: readonly (readonly KeyRow[])[],
+  ) {}
 
-  async find(request: KeyRequest): Promise<Keys> {
+  async find(request: Omit<KeyRequest, 'edits'>): Promise<Keys> {
     const climb = await this.#climbTo(request);
-    const keys = await this.#meanKeys(climb, request.edits.length);
+    const keys = await this.#meanKeys(climb);
     const hidden = await this.#presentHidden(climb, request);
     return { keys, hidden };
   }
@@ -56,15 +58,15 @@ export class KeyClimb {
     this.#climb = null;
   }
 
-  async #climbTo(request: KeyRequest): Promise<Climb> {
+  async #climbTo(request: Omit<KeyRequest, 'edits'>): Promise<Climb> {
     const { model } = this;
-    const { layer, edits, config, deltas, pause } = request;
+    const { layer, deltas, pause } = request;
     const kept = this.#climb;
     const reusable = kept && kept.layer <= layer && kept.below === versionsBelow(request, kept.layer);
     if (reusable && kept.layer === layer) return kept;
     if (!reusable) this.dispose();
 
-    const plan = reusable ? kept : planRows(model, edits, config);
+    const plan = reusable ? kept : planRows(model, this.rows);
     const from = reusable ? kept.layer + 1 : 0;
     const { tf } = model.engine;
     const start = reusable
@@ -93,25 +95,25 @@ export class KeyClimb {
     }
   }
 
-  async #meanKeys(climb: Climb, edits: number): Promise<Float32Array> {
+  async #meanKeys(climb: Climb): Promise<Float32Array> {
     const size = this.model.config.intermediateSize;
     const picked = pickRows(this.model, climb.activations, climb.lookups);
     const values = await picked.data();
     picked.dispose();
-    const sums = new Float64Array(edits * size);
+    const sums = new Float64Array(this.rows.length * size);
     climb.edits.forEach((edit, row) => {
       for (let i = 0; i < size; i++) sums[edit * size + i] += climb.weights[row] * values[row * size + i];
     });
     return Float32Array.from(sums);
   }
 
-  async #presentHidden(climb: Climb, request: KeyRequest): Promise<Float32Array> {
+  async #presentHidden(climb: Climb, request: Omit<KeyRequest, 'edits'>): Promise<Float32Array> {
     const { model } = this;
     const { tf } = model.engine;
     const { config, deltas, layer, pause } = request;
     const last = config.layers[config.layers.length - 1];
     const perEdit = config.templates.length;
-    const rows = request.edits.map((_, edit) => edit * perEdit);
+    const rows = this.rows.map((_, edit) => edit * perEdit);
     const tokens =
       layer === last ? rows.map((row) => climb.lookups[row]) : rows.flatMap((row) => packedRange(climb.layout, row));
     const hidden = scoped(tf, () =>
@@ -155,8 +157,8 @@ interface RowPlan extends Pick<Climb, 'layout' | 'edits' | 'weights' | 'lookups'
 }
 
 /** Rows of one edit follow each other, the bare first. */
-function planRows(model: Model, edits: readonly EditText[], config: EditorConfig): RowPlan {
-  const rows = edits.flatMap((edit, index) => keyRows(model, edit, config).map((row) => ({ ...row, edit: index })));
+function planRows(model: Model, edits: readonly (readonly KeyRow[])[]): RowPlan {
+  const rows = edits.flatMap((own, edit) => own.map((row) => ({ ...row, edit })));
   const layout = createLayout(
     model.engine.tf,
     model.config,
@@ -181,6 +183,6 @@ function packedRange(layout: Layout, row: number): number[] {
   return Array.from({ length: layout.spans[row].count }, (_, i) => layout.starts[row] + i);
 }
 
-function versionsBelow(request: KeyRequest, layer: number): string {
+function versionsBelow(request: Pick<KeyRequest, 'version'>, layer: number): string {
   return Array.from({ length: layer }, (_, l) => request.version(l)).join('\n');
 }

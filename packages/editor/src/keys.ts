@@ -4,14 +4,13 @@ import type { Model } from '@errata/model';
 import { checkLayers } from './check-layers.js';
 import { KeyClimb } from './key-climb.js';
 import type { KeyRequest, Keys } from './key-request.js';
-import { keyRows } from './key-rows.js';
+import { type KeyRow, keyRows } from './key-rows.js';
 import type { EditText } from './lookup.js';
 import { type PassSize, passBytes } from './search-memory.js';
 
 /** Edits of a batch that run together. */
 interface Group {
   readonly first: number;
-  readonly count: number;
   readonly climb: KeyClimb;
   /** Whether what it has run is kept for the next layer. */
   readonly kept: boolean;
@@ -48,9 +47,9 @@ export class KeyFinder {
     const { hiddenSize, intermediateSize } = this.model.config;
     const keys = new Float32Array(edits.length * intermediateSize);
     const hidden = new Float32Array(edits.length * hiddenSize);
-    for (const { first, count, climb, kept } of this.#groups) {
+    for (const { first, climb, kept } of this.#groups) {
       try {
-        const found = await climb.find({ ...request, edits: edits.slice(first, first + count) });
+        const found = await climb.find(request);
         keys.set(found.keys, first * intermediateSize);
         hidden.set(found.hidden, first * hiddenSize);
       } finally {
@@ -69,9 +68,10 @@ export class KeyFinder {
 
   #divide(edits: readonly EditText[], config: EditorConfig): Group[] {
     const { memoryBytes = Number.POSITIVE_INFINITY } = this.options;
-    const spans: { first: number; count: number; size: PassSize }[] = [];
+    const spans: { first: number; rows: KeyRow[][]; size: PassSize }[] = [];
     for (const [index, edit] of edits.entries()) {
-      const size = sizeOf(keyRows(this.model, edit, config).map(({ ids }) => ids.length));
+      const rows = keyRows(this.model, edit, config);
+      const size = sizeOf(rows.map(({ ids }) => ids.length));
       const bytes = totalBytes(this.model, size);
       if (bytes > memoryBytes)
         throw new ErrataError(
@@ -81,17 +81,17 @@ export class KeyFinder {
       const open = spans.at(-1);
       const joined = open && join(open.size, size);
       if (open && joined && totalBytes(this.model, joined) <= memoryBytes) {
-        open.count++;
+        open.rows.push(rows);
         open.size = joined;
-      } else spans.push({ first: index, count: 1, size });
+      } else spans.push({ first: index, rows: [rows], size });
     }
     const running = Math.max(0, ...spans.map(({ size }) => totalBytes(this.model, size)));
     let left = memoryBytes - running;
-    return spans.map(({ first, count, size }) => {
+    return spans.map(({ first, rows, size }) => {
       const { kept } = passBytes(this.model.config, size);
       const keeps = spans.length === 1 || left >= kept;
       if (keeps) left -= kept;
-      return { first, count, climb: new KeyClimb(this.model), kept: keeps };
+      return { first, climb: new KeyClimb(this.model, rows), kept: keeps };
     });
   }
 }

@@ -80,8 +80,9 @@ function tracedBlock(
 ): { hidden: Tensor; trace: BlockTrace } {
   const { mid, source, trace: attention } = attend(model, weights, input, layout, past);
   const only = (x: Tensor): Tensor => (leaving ? pickRows(model, x, leaving) : x);
-  const { activations, trace } = activate(model, weights, only(source));
-  const { hidden, postNorm } = projectTraced(model, weights, only(mid), activations, delta);
+  const kept = only(mid);
+  const { activations, trace } = activate(model, weights, source === mid ? kept : only(source));
+  const { hidden, postNorm } = projectTraced(model, weights, kept, activations, delta);
   return { hidden, trace: { attention, feedForward: { ...trace(), postNorm } } };
 }
 
