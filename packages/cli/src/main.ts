@@ -1,30 +1,12 @@
-import { CommanderError } from 'commander';
-import { describeFailure, exitCodeOf, failureJson } from './failure.js';
-import { createProgram } from './program.js';
+import { isMainThread } from 'node:worker_threads';
+import { runInThread } from '@errata/telemetry/thread';
 
-const abort = new AbortController();
+/** Commands that compute in this process, which the main thread is not for. */
+const computing: ReadonlySet<string> = new Set(['bench', 'conformance', 'doctor', 'tune']);
 const args = process.argv.slice(2);
 
-// A command that runs a stack has its own handlers and takes longer than this; the others end at once.
-const interrupt = () => abort.abort();
-process.once('SIGINT', interrupt);
-process.once('SIGTERM', interrupt);
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-});
-
-try {
-  await createProgram({
-    stdout: process.stdout,
-    stderr: process.stderr,
-    env: process.env,
-    signal: abort.signal,
-  }).parseAsync(args, { from: 'user' });
-} catch (error) {
-  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
-  else {
-    process.exitCode = exitCodeOf(error);
-    if (args.includes('--json')) process.stdout.write(`${JSON.stringify(failureJson(error))}\n`);
-    else process.stderr.write(`${describeFailure(error)}\n`);
-  }
+if (isMainThread && args.some((arg) => computing.has(arg))) runInThread(new URL(import.meta.url), args);
+else {
+  const { runProgram } = await import('./run-program.js');
+  await runProgram(args);
 }

@@ -1,4 +1,5 @@
 import type { Logger } from './logger.js';
+import { onEndSignal } from './thread.js';
 
 /** Longest time a service may take to stop, in milliseconds, before it exits anyway. */
 const stopTimeoutMs = 10_000;
@@ -22,8 +23,7 @@ export function onShutdown(logger: Logger, stop: () => Promise<void>): void {
       },
     );
   };
-  process.on('SIGTERM', () => shutdown('SIGTERM'));
-  process.on('SIGINT', () => shutdown('SIGINT'));
+  onEndSignal(shutdown);
   for (const event of ['uncaughtException', 'unhandledRejection'] as const)
     process.on(event, (error: unknown) => {
       logger.fatal({ err: error, event }, 'giving up');

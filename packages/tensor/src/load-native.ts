@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { isMainThread } from 'node:worker_threads';
 import type { Binding } from './binding.js';
 
 type Tf = typeof import('@tensorflow/tfjs-core');
@@ -13,7 +14,9 @@ const loadTime = {
   // Else newer cards round the factors of fp32 products to 10 bits.
   NVIDIA_TF32_OVERRIDE: '0',
   // oneDNN's products, else taken only on processors with VNNI: on others they are up to twice as fast as Eigen's, too.
-  TF_ENABLE_ONEDNN_OPTS: '1',
+  // They keep the stack pointer in the heap (jit_avx_gemm_f32): a signal handler on their thread overwrites memory there,
+  // so that they are not for the main thread, which is where signals are handled.
+  TF_ENABLE_ONEDNN_OPTS: isMainThread ? '0' : '1',
   // The thread that waits for a product works on it.
   TF_ONEDNN_THREADPOOL_USE_CALLER_THREAD: '1',
 };

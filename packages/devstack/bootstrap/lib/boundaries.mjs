@@ -23,6 +23,7 @@ const allowed = {
     'objects',
     'rls',
     'rpc',
+    'telemetry',
     'tensor',
   ],
   '@errata/deploy': [],
