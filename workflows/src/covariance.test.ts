@@ -1,11 +1,11 @@
 import { ApplicationFailure, WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
-import { Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { CovarianceActivities, CovarianceArgs, StreamActivities } from './activities.js';
 import { covarianceQuery, joinSignal, resumeUpdate, stateQuery } from './definitions.js';
 import { recordHistory } from './testing/record-history.js';
 import { type Recording, recordActivities } from './testing/recorded-activities.js';
 import { startTestTemporal, type TestTemporal } from './testing/temporal.js';
+import { startWorkers } from './testing/workers.js';
 
 let temporal: TestTemporal;
 let tests = 0;
@@ -71,7 +71,7 @@ function setting(overrides: Partial<CovarianceActivities> = {}) {
     ]),
   );
   const worker = (options: { maxCachedWorkflows?: number } = {}) =>
-    Worker.create({
+    startWorkers({
       connection: temporal.env.nativeConnection,
       taskQueue: name,
       workflowBundle: temporal.bundle,

@@ -1,5 +1,4 @@
 import { ApplicationFailure, WorkflowUpdateFailedError } from '@temporalio/client';
-import { Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StreamActivities } from './activities.js';
 import {
@@ -15,6 +14,7 @@ import type { EditStreamArgs } from './edit-stream.js';
 import { recordHistory } from './testing/record-history.js';
 import { plan, type Recording, recordActivities } from './testing/recorded-activities.js';
 import { startTestTemporal, type TestTemporal } from './testing/temporal.js';
+import { startWorkers } from './testing/workers.js';
 
 let temporal: TestTemporal;
 let env: TestTemporal['env'];
@@ -37,11 +37,11 @@ async function withStream(
   args: Partial<EditStreamArgs> = {},
 ) {
   const taskQueue = `q${streams++}`;
-  const worker = await Worker.create({
+  const worker = await startWorkers({
     connection: env.nativeConnection,
     taskQueue,
     workflowBundle: bundle,
-    activities: { ...recording.activities },
+    activities: recording.activities,
   });
   await worker.runUntil(async () => {
     const handle = await start(taskQueue, args);
@@ -280,13 +280,13 @@ test('a failed evaluation is recorded', async () => {
     evaluate: refused('INTERNAL', 'no perplexity') as StreamActivities['evaluate'],
   });
   const taskQueue = `q${streams++}`;
-  const worker = await Worker.create({
+  const worker = await startWorkers({
     connection: env.nativeConnection,
     taskQueue,
     workflowBundle: bundle,
-    activities: { ...recording.activities },
+    activities: recording.activities,
   });
-  await worker.runUntil(
+  await worker.runUntil(() =>
     env.client.workflow.execute('evaluateStream', {
       taskQueue,
       workflowId: 'evl',

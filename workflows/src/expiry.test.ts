@@ -25,7 +25,7 @@ test('edits expire together, once, at their time, across the loss of a worker', 
     const at = (await now()) + day;
     for (const edit of ['a', 'b']) ledger.expiring.set(edit, at);
     ledger.expiring.set('c', at + day);
-    await (await worker()).runUntil(until(() => ledger.recording.calls.at(-1) === 'nextWork'));
+    await (await worker()).runUntil(() => until(() => ledger.recording.calls.at(-1) === 'nextWork'));
     expect(ledger.expired).toEqual([]);
     await (await worker()).runUntil(async () => {
       await temporal.env.sleep(day + 1000);
@@ -50,7 +50,7 @@ test('edits expire once across the hand-over to a new run, which sets the timer 
     const at = (await now()) + day;
     ledger.expiring.set('a', at);
     ledger.expiring.set('b', at + day);
-    await (await worker()).runUntil(until(() => looks() === 1));
+    await (await worker()).runUntil(() => until(() => looks() === 1));
     const { runId } = await latest();
     await (await worker()).runUntil(async () => {
       for (let woken = 2; woken < 5; woken++) {

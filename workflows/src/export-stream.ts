@@ -1,11 +1,12 @@
 import { CancellationScope, isCancellation, proxyActivities } from '@temporalio/workflow';
+import { onCapability } from './capability.js';
 import type { ExportActivities } from './export-activities.js';
 import { failureOf } from './failure.js';
 
 const retry = { initialInterval: '200ms', backoffCoefficient: 2, maximumInterval: '10s' } as const;
 
 /** Writing files: a cancelled run has stopped before its files are removed. */
-export const files = proxyActivities<Pick<ExportActivities, 'runExport'>>({
+export const files = onCapability<Pick<ExportActivities, 'runExport'>>('files', {
   startToCloseTimeout: '6 hours',
   heartbeatTimeout: '30 seconds',
   cancellationType: 'WAIT_CANCELLATION_COMPLETED',

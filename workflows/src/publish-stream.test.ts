@@ -1,9 +1,9 @@
 import { ApplicationFailure, WorkflowFailedError } from '@temporalio/client';
-import { Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ExportActivities } from './export-activities.js';
 import { recordHistory } from './testing/record-history.js';
 import { startTestTemporal, type TestTemporal } from './testing/temporal.js';
+import { startWorkers } from './testing/workers.js';
 
 let temporal: TestTemporal;
 let tests = 0;
@@ -36,11 +36,11 @@ async function run(
     endPublication: async ({ status, detail }) => void calls.push(`end ${status}: ${detail}`),
     ...overrides,
   };
-  const worker = await Worker.create({
+  const worker = await startWorkers({
     connection: temporal.env.nativeConnection,
     workflowBundle: temporal.bundle,
     taskQueue,
-    activities: { ...activities },
+    activities,
   });
   const args = workflow === 'exportStream' ? { exportId: 'exp_1' } : { publicationId: 'pub_1' };
   const result = await worker.runUntil(async () => {

@@ -1,10 +1,12 @@
-import { CancellationScope, isCancellation, proxyActivities } from '@temporalio/workflow';
+import { CancellationScope, isCancellation } from '@temporalio/workflow';
+import { onCapability } from './capability.js';
 import type { ExportActivities } from './export-activities.js';
 import { exportRecords, files } from './export-stream.js';
 import { failureOf } from './failure.js';
 
 /** Calls to the server: one that stays away for about a minute ends the publication, the previous adapter stays. */
-const server = proxyActivities<Pick<ExportActivities, 'loadAdapter' | 'verifyAdapter' | 'unloadPrevious' | 'fallBack'>>(
+const server = onCapability<Pick<ExportActivities, 'loadAdapter' | 'verifyAdapter' | 'unloadPrevious' | 'fallBack'>>(
+  'files',
   {
     startToCloseTimeout: '1 hour',
     heartbeatTimeout: '30 seconds',

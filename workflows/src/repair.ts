@@ -1,7 +1,7 @@
-import { proxyActivities } from '@temporalio/workflow';
 import type { RepairActivities, RepairReport } from './activities.js';
+import { onCapability } from './capability.js';
 
-const { repairLog } = proxyActivities<RepairActivities>({
+const { repairLog } = onCapability<RepairActivities>('model', {
   startToCloseTimeout: '6 hours',
   heartbeatTimeout: '30 seconds',
   retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '30s', maximumAttempts: 6 },

@@ -49,8 +49,8 @@ test('a worker that is lost between two batches of a revocation is followed by a
   ledger.open = [revokeBatch(1), revokeBatch(2), revokeBatch(3)];
   ledger.finishing = { revocationId: 'rev_1', verify: false };
   await withStream(temporal, ledger, async (_, worker) => {
-    await (await worker()).runUntil(until(() => count(ledger, 'commitBatch 1') === 1));
-    await (await worker()).runUntil(until(() => ledger.finishing === null));
+    await (await worker()).runUntil(() => until(() => count(ledger, 'commitBatch 1') === 1));
+    await (await worker()).runUntil(() => until(() => ledger.finishing === null));
   });
   for (const seq of [1, 2, 3]) expect(count(ledger, `commitBatch ${seq}`)).toBe(1);
   expect(count(ledger, 'finishRevocation rev_1')).toBe(1);

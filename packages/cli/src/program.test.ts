@@ -120,10 +120,18 @@ function eventsOf(url: string): unknown[] {
   return deltas.map((delta) => ({ ...head, object: 'chat.completion.chunk', choices: [{ ...ending, delta }] }));
 }
 
+const queue = { capability: 'model', taskQueue: 'errata-streams-model', pollers: 2, backlog: 0, oldestSeconds: 0 };
+const taskQueues = [
+  { ...queue, remedy: null },
+  { ...queue, capability: 'files', taskQueue: 'errata-streams-files', pollers: 0, backlog: 3, remedy: 'start one' },
+];
+
 /** The answers of an API with one stream and one edit. */
 function answer(request: IncomingMessage): unknown {
   const path = request.url!.replace(/\?.*/, '').replace(`/v1/streams/${stream.id}`, '*');
   if (path === '/v1/streams' && request.method === 'GET') return { streams };
+  if (path === '/v1/task-queues') return { taskQueues };
+  if (path === '/readyz') return { status: 'ready', checks: {} };
   if (path.startsWith('/v1/corpora/')) return { id: corpus.id };
   if (path === '/v1/corpora') return request.method === 'POST' ? corpus : { corpora: [corpus] };
   if (path === '*/edits')
@@ -193,6 +201,16 @@ async function run(...args: string[]): Promise<{ out: string; err: string; error
   err.end();
   return { out: await readAll(out), err: await readAll(err), error };
 }
+
+test('status names a capability without an orchestrator, what waits and what to do, and ends with 1', async () => {
+  const { out } = await run('status');
+  expect(out).toMatch(/model +errata-streams-model +2 +0/);
+  expect(out).toMatch(/files +errata-streams-files +0 +3 +0 s/);
+  expect(out).toContain('✗ files: start one');
+  expect(out).toContain('facts');
+  expect(process.exitCode).toBe(1);
+  expect(JSON.parse((await run('status', '--json')).out).taskQueues).toEqual(taskQueues);
+});
 
 test('edits are a table, or one JSON object wherever --json stands', async () => {
   const { out } = await run('edits');

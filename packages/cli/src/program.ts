@@ -23,6 +23,7 @@ import { addReport } from './commands/report.js';
 import { addRetention } from './commands/retention.js';
 import { addRevocations } from './commands/revocations.js';
 import { addStack } from './commands/stack.js';
+import { addStatus } from './commands/status.js';
 import { addStreams } from './commands/streams.js';
 import { addTune } from './commands/tune.js';
 import type { CliContext, ContextOf } from './context.js';
@@ -74,6 +75,7 @@ export function createProgram(io: ProgramIo): Command {
   addPublish(program, contextOf);
   addAsk(program, contextOf);
   addDoctor(program, contextOf);
+  addStatus(program, contextOf);
   addBench(program, contextOf);
   addTune(program, contextOf);
   addConformance(program, contextOf);

@@ -30,6 +30,7 @@ import {
   listRevocationsResponseSchema,
   listSnapshotsResponseSchema,
   listStreamsResponseSchema,
+  listTaskQueuesResponseSchema,
   mergeResponseSchema,
   publicationSchema,
   revocationPreviewSchema,
@@ -92,6 +93,7 @@ export function createClient(options: ClientOptions): ErrataClient {
 
   const client: ErrataClient = {
     baseUrl: options.baseUrl,
+    listTaskQueues: async (call) => (await get('/v1/task-queues', listTaskQueuesResponseSchema, call)).taskQueues,
     listModels: async (call) => (await get('/v1/models', listModelsResponseSchema, call)).models,
     createStream: (request, call = {}) =>
       transport.json({ ...keyed(call), path: '/v1/streams', json: request }, streamSchema),

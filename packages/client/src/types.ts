@@ -38,6 +38,7 @@ import type {
   StreamEvent,
   SubmitEditsResponse,
   TakeSnapshotResponse,
+  TaskQueue,
   VerifyLogResponse,
 } from '@errata/contracts';
 import type { DriftClient } from './drift-types.js';
@@ -95,6 +96,8 @@ export interface EditProgress {
  */
 export interface ErrataClient extends DriftClient {
   readonly baseUrl: string;
+  /** The task queue of each capability: which orchestrators poll it, and what waits. */
+  listTaskQueues(options?: CallOptions): Promise<TaskQueue[]>;
   listModels(options?: CallOptions): Promise<Model[]>;
   createStream(request: CreateStreamRequest, options?: KeyedOptions): Promise<Stream>;
   listStreams(options?: CallOptions): Promise<Stream[]>;

@@ -1,4 +1,6 @@
 export * from './adapter.js';
+export * from './address.js';
+export * from './capabilities.js';
 export * from './completions.js';
 export * from './corpus.js';
 export * from './domain.js';

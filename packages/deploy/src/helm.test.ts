@@ -82,7 +82,7 @@ describe.skipIf(helm === undefined).each(['small', 'full'])('the chart with %s v
   test('every pod runs without privileges, on a read-only root, with resources and probes', async () => {
     const pods = resources(await render(name)).flatMap(({ spec }) => spec?.template?.spec ?? []);
     const started = pods.flatMap((pod) => pod.containers.map((container) => container.args[0]));
-    expect(started.sort()).toEqual([...services, 'migrate'].sort());
+    expect(started.sort()).toEqual([...services, 'migrate', 'orchestrator', 'orchestrator'].sort());
     for (const { automountServiceAccountToken, securityContext, containers } of pods) {
       expect(automountServiceAccountToken).toBe(false);
       expect(securityContext.runAsNonRoot).toBe(true);
@@ -131,12 +131,37 @@ describe.skipIf(helm === undefined)('the chart', () => {
     }
   });
 
+  test('has a deployment for each capability, bounded by its own setting and scaled on its own queue', async () => {
+    const rendered = resources(await render('full'));
+    const deployed = ['streams', 'model', 'files'].map((capability) => {
+      const found = rendered.find(({ kind, metadata }) => kind === 'Deployment' && metadata.name.endsWith(capability));
+      const { env } = found?.spec?.template?.spec.containers[0] ?? { env: [] };
+      const set = (name: string) => env.find((variable) => variable.name === name)?.value;
+      return [set('ORCHESTRATOR_CAPABILITIES'), set(`${capability.toUpperCase()}_CONCURRENCY`)];
+    });
+    expect(deployed).toEqual([
+      ['streams', '48'],
+      ['model', '32'],
+      ['files', '8'],
+    ]);
+    const scalers = rendered.filter(({ kind }) => kind === 'HorizontalPodAutoscaler');
+    expect(scalers.map(({ metadata }) => metadata.name)).toEqual([
+      'rel-errata-orchestrator-model',
+      'rel-errata-orchestrator-files',
+    ]);
+    expect(JSON.stringify(scalers[0].spec)).toContain(
+      JSON.stringify({
+        name: 'errata_task_queue_tasks',
+        selector: { matchLabels: { task_queue: 'errata-streams-model' } },
+      }),
+    );
+  });
+
   test('brings rules and dashboards to where a Prometheus Operator runs', async () => {
     const rendered = resources(await render('full'));
     const rule = rendered.find((resource) => resource.kind === 'PrometheusRule');
     expect(rule?.spec?.groups?.length).toBeGreaterThan(3);
     expect(rendered.filter((resource) => resource.kind === 'ConfigMap')).toHaveLength(5);
-    expect(rendered.filter((resource) => resource.kind === 'HorizontalPodAutoscaler')).toHaveLength(1);
   });
 
   test.each([

@@ -25,5 +25,7 @@ test('model runtimes: counted, or one', () => {
   expect(runtimes({})).toBe(1);
   expect(runtimes({ MODEL_RUNTIME_COUNT: '2' })).toBe(2);
   expect(runtimes({ MODEL_RUNTIME_COUNT: '2' }, 3)).toBe(3);
+  expect(runtimes({ MODEL_RUNTIME_COUNT: '2', MODEL_RUNTIME: 'a:1, b:2' })).toEqual(['a:1', 'b:2']);
+  expect(runtimes({ MODEL_RUNTIME: 'a:1' }, 2)).toBe(2);
   expect(() => runtimes({ MODEL_RUNTIME_COUNT: '17' })).toThrow('MODEL_RUNTIME_COUNT="17"');
 });

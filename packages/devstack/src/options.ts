@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { ErrataError } from '@errata/contracts';
+import { type Capability, ErrataError } from '@errata/contracts';
 import { locateTools } from '../bootstrap/lib/tools.mjs';
 import type { OnStackEvent } from './events.js';
 
@@ -21,12 +21,15 @@ export interface StackOptions {
   readonly databaseUrl?: string;
   /** A running Temporal instead of the embedded one, host:port. Default: TEMPORAL_ADDRESS. */
   readonly temporalAddress?: string;
-  /** Running model runtimes, host:port with commas between. Default: MODEL_RUNTIME. */
-  readonly modelRuntime?: string;
-  /** How many model runtimes to start where none is given; they share the cores. Default: MODEL_RUNTIME_COUNT, 1. */
-  readonly modelRuntimes?: number;
+  /**
+   * How many model runtimes to start, which share the cores, or the addresses of running ones. Default: MODEL_RUNTIME,
+   * MODEL_RUNTIME_COUNT, 1.
+   */
+  readonly modelRuntimes?: number | readonly string[];
   /** How many shard workers to start, or the addresses of running ones. Default: SHARD_WORKERS, SHARD_WORKER_COUNT, 2. */
   readonly shardWorkers?: number | readonly string[];
+  /** Orchestrators to start, each with its capabilities. Default: one with ORCHESTRATOR_CAPABILITIES, or all. */
+  readonly orchestrators?: readonly (readonly Capability[])[];
   /** Port of the HTTP API on loopback; a free one when left out. */
   readonly port?: number;
   /**
@@ -57,13 +60,19 @@ function countOf(name: string, given: string | undefined, usual: number, most: n
   return count;
 }
 
+/** The addresses of a list with commas between; undefined where it names none. */
+function listOf(given: string | undefined): readonly string[] | undefined {
+  const listed = (given ?? '')
+    .split(',')
+    .map((address) => address.trim())
+    .filter((address) => address !== '');
+  return listed.length > 0 ? listed : undefined;
+}
+
 /** Fills in the options from the environment. @throws ErrataError INVALID_REQUEST naming a variable that is wrong */
 export function resolveOptions(options: StackOptions, env: NodeJS.ProcessEnv = process.env) {
   const tools = locateTools(env);
   const dataDir = path.resolve(options.dataDir ?? defaultDataDir(env));
-  const listed = env.SHARD_WORKERS?.split(',')
-    .map((address) => address.trim())
-    .filter((address) => address !== '');
   const level = env.LOG_LEVEL;
   return {
     tools,
@@ -73,14 +82,15 @@ export function resolveOptions(options: StackOptions, env: NodeJS.ProcessEnv = p
     databaseUrl: options.databaseUrl ?? env.DATABASE_URL,
     temporalAddress: options.temporalAddress ?? env.TEMPORAL_ADDRESS,
     namespace: env.TEMPORAL_NAMESPACE ?? 'default',
-    modelRuntime: options.modelRuntime ?? env.MODEL_RUNTIME,
     modelRuntimes:
-      options.modelRuntimes ?? countOf('MODEL_RUNTIME_COUNT', env.MODEL_RUNTIME_COUNT, 1, mostModelRuntimes),
+      options.modelRuntimes ??
+      listOf(env.MODEL_RUNTIME) ??
+      countOf('MODEL_RUNTIME_COUNT', env.MODEL_RUNTIME_COUNT, 1, mostModelRuntimes),
     shardWorkers:
       options.shardWorkers ??
-      (listed !== undefined && listed.length > 0
-        ? listed
-        : countOf('SHARD_WORKER_COUNT', env.SHARD_WORKER_COUNT, defaultShardWorkers, mostShardWorkers)),
+      listOf(env.SHARD_WORKERS) ??
+      countOf('SHARD_WORKER_COUNT', env.SHARD_WORKER_COUNT, defaultShardWorkers, mostShardWorkers),
+    orchestrators: options.orchestrators ?? [null],
     port: options.port,
     model:
       options.model ?? (tools.modelPath === undefined ? undefined : { name: tools.modelName, path: tools.modelPath }),

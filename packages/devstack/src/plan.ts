@@ -8,6 +8,7 @@ import {
   gatewaySpec,
   modelRuntimeName,
   modelRuntimeSpec,
+  orchestratorName,
   orchestratorSpec,
   type StackAddresses,
   shardWorkerSpec,
@@ -30,17 +31,18 @@ export interface StackPlan {
 export async function planStack(options: ResolvedOptions, onEvent: OnStackEvent): Promise<StackPlan> {
   const { dataDir, logDir, tools } = options;
   const ownWorkers = typeof options.shardWorkers === 'number' ? options.shardWorkers : 0;
-  if (options.modelRuntime === undefined && options.model === undefined)
+  const ownRuntimes = typeof options.modelRuntimes === 'number' ? options.modelRuntimes : 0;
+  if (ownRuntimes > 0 && options.model === undefined)
     throw new ErrataError(
       'NOT_READY',
       'there is no model: run `npm run setup`, or set MODEL_PATH to a GGUF file or MODEL_RUNTIME to a running model runtime',
     );
   const { model } = options;
-  const runtimeNames =
-    options.modelRuntime === undefined
-      ? Array.from({ length: options.modelRuntimes }, (_, i) => modelRuntimeName(i))
-      : [];
-  const ports = (await freePorts(4 + 2 * (runtimeNames.length + ownWorkers))).map((port) => `127.0.0.1:${port}`);
+  const runtimeNames = Array.from({ length: ownRuntimes }, (_, i) => modelRuntimeName(i));
+  const orchestratorNames = options.orchestrators.map((_, i) => orchestratorName(i));
+  const ports = (await freePorts(3 + 2 * (ownRuntimes + ownWorkers) + orchestratorNames.length)).map(
+    (port) => `127.0.0.1:${port}`,
+  );
   const take = () => ports.pop() ?? '';
   const portOf = (address: string) => Number(address.slice(address.lastIndexOf(':') + 1));
 
@@ -62,12 +64,12 @@ export async function planStack(options: ResolvedOptions, onEvent: OnStackEvent)
     );
 
   const workerNames = Array.from({ length: ownWorkers }, (_, index) => `shard-worker-${index + 1}`);
-  const metered = [...runtimeNames, ...workerNames, 'orchestrator'];
+  const metered = [...runtimeNames, ...workerNames, ...orchestratorNames];
   const addresses: StackAddresses = {
     databaseUrl: postgres?.databaseUrl ?? options.databaseUrl ?? '',
     temporal: temporalAddress,
     namespace: options.namespace,
-    modelRuntimes: options.modelRuntime?.split(',').map((address) => address.trim()) ?? runtimeNames.map(take),
+    modelRuntimes: typeof options.modelRuntimes === 'number' ? runtimeNames.map(take) : options.modelRuntimes,
     shardWorkers: typeof options.shardWorkers === 'number' ? workerNames.map(take) : options.shardWorkers,
     gateway: options.port === undefined ? take() : `127.0.0.1:${options.port}`,
     metrics: Object.fromEntries(metered.map((name) => [name, take()])),
@@ -85,7 +87,7 @@ export async function planStack(options: ResolvedOptions, onEvent: OnStackEvent)
       ...(model === undefined ? [] : runtimeNames.map((_, index) => modelRuntimeSpec(context, model, index))),
       ...workerNames.map((_, index) => shardWorkerSpec(context, index)),
     ],
-    front: [orchestratorSpec(context), gatewaySpec(context)],
+    front: [...options.orchestrators.map((only, i) => orchestratorSpec(context, i, only)), gatewaySpec(context)],
     addresses,
   };
 }

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
+import type { Capability } from '@errata/contracts';
 import { accepts } from './ports.js';
 import type { ProcessSpec } from './supervised.js';
 
@@ -90,15 +91,25 @@ function computeAddresses({ addresses, exportDir }: ServiceContext) {
   };
 }
 
-export function orchestratorSpec(context: ServiceContext): ProcessSpec {
-  const metrics = context.addresses.metrics.orchestrator;
-  return service(
-    context,
-    'orchestrator',
-    'orchestrator',
-    { ...computeAddresses(context), METRICS_LISTEN: metrics },
-    metrics,
-  );
+/** Name of the process of an orchestrator. */
+export function orchestratorName(index: number): string {
+  return index === 0 ? 'orchestrator' : `orchestrator-${index + 1}`;
+}
+
+/** @param only its capabilities; those of the environment, or all, where null */
+export function orchestratorSpec(
+  context: ServiceContext,
+  index: number,
+  only: readonly Capability[] | null,
+): ProcessSpec {
+  const name = orchestratorName(index);
+  const metrics = context.addresses.metrics[name];
+  const env = {
+    ...computeAddresses(context),
+    METRICS_LISTEN: metrics,
+    ...(only !== null && { ORCHESTRATOR_CAPABILITIES: only.join(',') }),
+  };
+  return service(context, 'orchestrator', name, env, metrics);
 }
 
 export function gatewaySpec(context: ServiceContext): ProcessSpec {

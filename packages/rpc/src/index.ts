@@ -74,6 +74,7 @@ export { ShardServiceService } from './generated/errata/v1/shard.js';
 export type { StagedBatch, StateRef, Tensor, TensorChunk } from './generated/errata/v1/tensor.js';
 export { ElementType } from './generated/errata/v1/tensor.js';
 export { connectHealth, type HealthClient } from './health-client.js';
+export { type ChangeLog, logChanges } from './log-changes.js';
 export * from './placement.js';
 export { connectModelRuntimes, type RuntimePoolOptions } from './runtime-pool.js';
 export * from './server.js';

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createStore, migrate } from './index.js';
-import { readMigrations } from './migrate.js';
+import { checkServer, readMigrations } from './migrate.js';
 import { startTestDatabase, type TestDatabase } from './testing/index.js';
 import { sql } from './testing/samples.js';
 
@@ -67,6 +67,11 @@ it('names an applied migration that was changed', async () => {
   await expect(run).rejects.toMatchObject({
     message: expect.stringMatching(`${name} was changed after it was applied`),
   });
+});
+
+it('names a server that is too old', () => {
+  expect(() => checkServer(160_002)).not.toThrow();
+  expect(() => checkServer(150_018)).toThrow('the database is Postgres 15: 16 or newer is needed');
 });
 
 it('says that the database cannot be reached', async () => {

@@ -20,6 +20,9 @@ const RECORDS = `CREATE TABLE IF NOT EXISTS _prisma_migrations (
   started_at TIMESTAMPTZ NOT NULL DEFAULT now(),
   applied_steps_count INTEGER NOT NULL DEFAULT 0)`;
 
+/** The first that takes the storage of a column where its table is made; as `server_version_num` counts. */
+const LEAST_SERVER = 160_000;
+
 /** A migration as it lies in the repository. */
 export interface Migration {
   readonly name: string;
@@ -65,6 +68,15 @@ export function pendingMigrations(migrations: readonly Migration[], records: rea
   return migrations.filter((migration) => !records.some((record) => record.migration_name === migration.name));
 }
 
+/** @throws ErrataError INTERNAL when the server is too old for the migrations. @param version `server_version_num` */
+export function checkServer(version: number): void {
+  if (version < LEAST_SERVER)
+    throw new ErrataError(
+      'INTERNAL',
+      `the database is Postgres ${Math.floor(version / 10_000)}: ${LEAST_SERVER / 10_000} or newer is needed; upgrade it (pg_upgrade, or a dump into a newer server)`,
+    );
+}
+
 /** The migrations recorded in a database, as a query. */
 export const APPLIED = `SELECT migration_name, checksum, finished_at IS NOT NULL AS finished
   FROM _prisma_migrations WHERE rolled_back_at IS NULL ORDER BY started_at`;
@@ -89,7 +101,8 @@ async function apply(client: pg.Client, { name, sql, checksum }: Migration): Pro
  * Brings a database to the newest schema: applies what is missing of prisma/migrations, each in a transaction with its
  * record, one process at a time.
  * @returns the names of the migrations applied now
- * @throws ErrataError NOT_READY when the database cannot be reached; INTERNAL when an applied migration was changed
+ * @throws ErrataError NOT_READY when the database cannot be reached; INTERNAL when an applied migration was changed, or the
+ * server is too old
  */
 export async function migrate(databaseUrl: string, folder?: URL): Promise<{ applied: string[] }> {
   const migrations = await readMigrations(folder);
@@ -97,6 +110,8 @@ export async function migrate(databaseUrl: string, folder?: URL): Promise<{ appl
   client.on('error', () => {});
   try {
     await client.connect();
+    const { rows: settings } = await client.query<{ server_version_num: string }>('SHOW server_version_num');
+    checkServer(Number(settings[0].server_version_num));
     await client.query('SELECT pg_advisory_lock($1)', [MIGRATE_LOCK]);
     await client.query(RECORDS);
     const { rows } = await client.query<MigrationRecord>(APPLIED);

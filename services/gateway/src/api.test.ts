@@ -224,6 +224,15 @@ describe('HTTP', () => {
     });
   });
 
+  test('task queues are as Temporal has them', async () => {
+    const idle = { pollers: 1, backlog: null, oldestSeconds: null, remedy: null };
+    gateway.workflows.queues = [{ capability: 'files', taskQueue: 'errata-streams-files', ...idle }];
+    const answer = await call(gateway, 'GET', '/v1/task-queues');
+    expect(answer).toMatchObject({ status: 200, body: { taskQueues: gateway.workflows.queues } });
+    gateway.workflows.failure = new ErrataError('NOT_READY', 'Temporal is away');
+    expect(await call(gateway, 'GET', '/v1/task-queues')).toMatchObject({ status: 503 });
+  });
+
   test('unknown routes, wrong methods and bad escapes', async () => {
     expect(await call(gateway, 'GET', '/v1/nothing')).toMatchObject({ status: 404, body: { code: 'UNKNOWN_ROUTE' } });
     expect((await call(gateway, 'GET', '/v1/streams/')).status).toBe(404);

@@ -1,10 +1,5 @@
+import { addressListSchema, addressSchema } from '@errata/contracts';
 import { z } from 'zod';
-
-const address = z.string().regex(/^[^\s,:]+:\d{1,5}$|^\[[0-9a-fA-F:]+\]:\d{1,5}$/, 'must be host:port');
-const addresses = z
-  .string()
-  .transform((list) => list.split(',').map((item) => item.trim()))
-  .pipe(z.array(address).min(1));
 
 const configSchema = z.object({
   /** Interface to listen on. Loopback unless told otherwise: the API has no authentication of its own. */
@@ -14,13 +9,13 @@ const configSchema = z.object({
   /** Postgres that holds the streams, postgres://user:password@host:port/database. */
   DATABASE_URL: z.string().regex(/^postgres(ql)?:\/\//, 'must begin with postgres://'),
   /** Frontend of the Temporal server, host:port. */
-  TEMPORAL_ADDRESS: address,
+  TEMPORAL_ADDRESS: addressSchema,
   /** Temporal namespace of the workflows. */
   TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
   /** Model runtimes of one model, host:port with commas between. */
-  MODEL_RUNTIME: addresses,
+  MODEL_RUNTIME: addressListSchema,
   /** Shard workers, host:port with commas between. */
-  SHARD_WORKERS: addresses,
+  SHARD_WORKERS: addressListSchema,
   /** Folder that the model runtime writes exports below, for downloads. */
   EXPORT_DIR: z.string().min(1).optional(),
   /** Pause between two health checks of a shard worker, or of a model runtime where there are several, in milliseconds. */

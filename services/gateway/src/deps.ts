@@ -5,6 +5,7 @@ import type {
   Model,
   RepairReport,
   TakeSnapshotResponse,
+  TaskQueue,
 } from '@errata/contracts';
 import type { Fleet, ModelRuntime, ShardWorker } from '@errata/rpc';
 import type { Idempotency, Store } from '@errata/store';
@@ -109,6 +110,8 @@ export interface WorkflowGateway {
   cancelExport(exportId: string): Promise<boolean>;
   /** Starts a publication that the store already holds. */
   startPublication(publicationId: string): Promise<void>;
+  /** Who takes the work of the workflows, and what waits. */
+  taskQueues(): Promise<TaskQueue[]>;
   /** Whether Temporal answers. */
   ping(): Promise<void>;
 }

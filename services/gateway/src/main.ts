@@ -2,10 +2,10 @@ import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { presetFor } from '@errata/editor/presets';
 import { connectS3, readS3Settings } from '@errata/objects';
-import { connectModelRuntimes, connectShardWorker, watchFleet } from '@errata/rpc';
+import { connectModelRuntimes, connectShardWorker, logChanges, watchFleet } from '@errata/rpc';
 import { createStore } from '@errata/store';
 import { createLogger, createRegistry, onShutdown, startTracing } from '@errata/telemetry';
-import { connectWorkflows, createApp, createHttpMetrics, listen, readConfig } from './index.js';
+import { connectWorkflows, createApp, createHttpMetrics, exportTaskQueueMetrics, listen, readConfig } from './index.js';
 
 const config = readConfig(process.env);
 const logger = createLogger('gateway', config.LOG_LEVEL);
@@ -17,21 +17,17 @@ const store = createStore({ databaseUrl: config.DATABASE_URL, objects });
 const workflows = connectWorkflows({ address: config.TEMPORAL_ADDRESS, namespace: config.TEMPORAL_NAMESPACE });
 const runtime = connectModelRuntimes(config.MODEL_RUNTIME, {
   intervalMs: config.SHARD_CHECK_INTERVAL_MS,
-  onChange(address, up, reason) {
-    if (reason !== 'start')
-      logger[up ? 'info' : 'warn']({ runtime: address, up, reason }, `model runtime is ${up ? 'up' : 'down'}`);
-  },
+  onChange: logChanges(logger, 'runtime'),
 });
 const shards = config.SHARD_WORKERS.map(connectShardWorker);
 const fleet = watchFleet({
   workers: shards,
   intervalMs: config.SHARD_CHECK_INTERVAL_MS,
-  onChange(worker, up, reason) {
-    if (reason !== 'start')
-      logger[up ? 'info' : 'warn']({ worker, up, reason }, up ? 'shard worker is up' : 'shard worker is down');
-  },
+  onChange: logChanges(logger, 'worker'),
 });
 
+const registry = createRegistry('gateway');
+exportTaskQueueMetrics(registry, () => workflows.taskQueues());
 const app = createApp({
   store,
   workflows,
@@ -40,7 +36,7 @@ const app = createApp({
   presetFor,
   exportDir: config.EXPORT_DIR && resolve(config.EXPORT_DIR),
   log: logger,
-  registry: createRegistry('gateway'),
+  registry,
   httpMetrics: createHttpMetrics(),
   version,
 });

@@ -5,6 +5,7 @@ import {
   isErrorCode,
   type RepairReport,
   type TakeSnapshotResponse,
+  workflowQueue as taskQueue,
   toErrataError,
 } from '@errata/contracts';
 import {
@@ -22,8 +23,8 @@ import {
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
 import type { WorkflowGateway } from './deps.js';
+import { describeTaskQueues } from './task-queues.js';
 
-const taskQueue = 'errata-streams';
 /** A wake-up is an optimisation: the answer to the client must not wait long for it. */
 const wakeTimeoutMs = 5000;
 /** A change of the head waits for the batch in progress, which may be waiting for a worker to come back. */
@@ -135,6 +136,7 @@ export function connectWorkflows(options: TemporalOptions): WorkflowGateway & { 
         }
       }),
     startPublication: (publicationId) => start('publishStream', `publish-${publicationId}`, { publicationId }),
+    taskQueues: () => within(pingTimeoutMs, null, () => describeTaskQueues(connection, options.namespace)),
     async ping() {
       await within(pingTimeoutMs, null, () => connection.workflowService.getSystemInfo({}));
     },

@@ -1,24 +1,41 @@
-import { defaultRetentionDays } from '@errata/contracts';
+import {
+  addressListSchema,
+  addressSchema,
+  capabilities,
+  capabilitySchema,
+  defaultRetentionDays,
+} from '@errata/contracts';
 import { z } from 'zod';
 import { publishTargetSchema } from './publishing/target.js';
 import { webhookReceiverSchema } from './webhooks/receiver.js';
 
-const address = z.string().regex(/^[^\s:]+:\d+$/, 'must be host:port');
-const addresses = z
-  .string()
-  .transform((list) => list.split(',').map((item) => item.trim()))
-  .pipe(z.array(address).min(1));
+const listen = z.string().regex(/^[^\s:]+:\d+$/, 'must be host:port');
+const concurrency = z.coerce.number().int().min(1).max(1000);
 
 const schema = z.object({
   /** Postgres holding the log. */
   DATABASE_URL: z.url(),
   /** Frontend of the Temporal service. */
-  TEMPORAL_ADDRESS: address.default('127.0.0.1:7233'),
+  TEMPORAL_ADDRESS: addressSchema.default('127.0.0.1:7233'),
   TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
   /** Model runtimes of one model, comma-separated; the streams are spread over them. */
-  MODEL_RUNTIME: addresses,
+  MODEL_RUNTIME: addressListSchema,
   /** Shard workers, comma-separated; the layers of a stream are spread over them. */
-  SHARD_WORKERS: addresses,
+  SHARD_WORKERS: addressListSchema,
+  /**
+   * What this process does, comma-separated: `streams` (workflows, records, webhooks, the sweep), `model` (calls of model runtimes and
+   * shard workers), `files` (exports, publications, snapshots, garbage collection). Each needs a process that does it.
+   */
+  ORCHESTRATOR_CAPABILITIES: z
+    .string()
+    .default(capabilities.join(','))
+    .transform((list) => [...new Set(list.split(',').map((item) => item.trim()))])
+    .pipe(z.array(capabilitySchema).min(1)),
+  /** Most activities of each capability that run here at once. Those of streams are short; the others wait for servers. */
+  STREAMS_CONCURRENCY: concurrency.default(32),
+  MODEL_CONCURRENCY: concurrency.default(32),
+  /** An export keeps a model runtime's disk busy, a snapshot some memory: a few at once are enough. */
+  FILES_CONCURRENCY: concurrency.default(8),
   /** Folder of exports as the model runtime and publishing servers see it, where a target names no other. */
   EXPORT_DIR: z.string().min(1).optional(),
   /**
@@ -34,9 +51,9 @@ const schema = z.object({
   /** Pause between two health checks of a shard worker, or of a model runtime where there are several, in milliseconds. */
   SHARD_CHECK_INTERVAL_MS: z.coerce.number().int().min(50).default(1000),
   /** Where Prometheus scrapes this process. */
-  METRICS_LISTEN: address.default('127.0.0.1:0'),
+  METRICS_LISTEN: listen.default('127.0.0.1:0'),
   /** Where the Temporal SDK offers its own metrics; they are on the page of METRICS_LISTEN too. Port 0 picks a free one. */
-  TEMPORAL_METRICS_LISTEN: address.default('127.0.0.1:0'),
+  TEMPORAL_METRICS_LISTEN: listen.default('127.0.0.1:0'),
   /** Streams that have metrics of their own, the newest; the others are added up as one. Bounds the series of this process. */
   METRICS_STREAMS: z.coerce.number().int().min(0).max(10_000).default(200),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),

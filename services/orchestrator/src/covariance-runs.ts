@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
-import { ErrataError } from '@errata/contracts';
+import { ErrataError, workflowQueue as taskQueue } from '@errata/contracts';
 import type { CovarianceArgs } from '@errata/workflows';
 import { type Client, isGrpcServiceError, ServiceError } from '@temporalio/client';
-import { taskQueue } from './sweep.js';
 
 /** The runs of the workflow `covariance`. */
 export interface CovarianceRuns {

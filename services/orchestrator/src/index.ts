@@ -1,2 +1,2 @@
 export { createActivities } from './activities/index.js';
-export { sweep, taskQueue } from './sweep.js';
+export { sweep } from './sweep.js';

@@ -1,19 +1,20 @@
+import type { Capability } from '@errata/contracts';
 import { connectS3, readS3Settings } from '@errata/objects';
-import { connectModelRuntimes, connectShardWorker, watchFleet } from '@errata/rpc';
+import { connectModelRuntimes, connectShardWorker, logChanges, watchFleet } from '@errata/rpc';
 import { createStore } from '@errata/store';
 import { createLogger, createRegistry, onShutdown, serveMetrics, startTracing } from '@errata/telemetry';
 import { Client, Connection } from '@temporalio/client';
-import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker';
 import { createActivities } from './activities/index.js';
-import { workflowSource } from './bundle.js';
 import { startCollections } from './collections.js';
 import { readConfig } from './config.js';
 import { covarianceRuns } from './covariance-runs.js';
 import { createMetrics } from './metrics.js';
 import { snapshotPolicy } from './snapshot-policy.js';
 import { exportStreamMetrics } from './stream-metrics.js';
-import { startSweeps, taskQueue } from './sweep.js';
+import { startSweeps } from './sweep.js';
 import { temporalMetrics } from './temporal-metrics.js';
+import { createWorkers } from './workers.js';
 
 const config = readConfig(process.env);
 const logger = createLogger('orchestrator', config.LOG_LEVEL);
@@ -38,60 +39,52 @@ const shards = config.SHARD_WORKERS.map(connectShardWorker);
 const metrics = createMetrics(registry);
 const runtime = connectModelRuntimes(config.MODEL_RUNTIME, {
   intervalMs: config.SHARD_CHECK_INTERVAL_MS,
-  onChange(address, up, reason) {
-    metrics.runtimeUp.set({ runtime: address }, up ? 1 : 0);
-    if (reason !== 'start')
-      logger[up ? 'info' : 'warn']({ runtime: address, up, reason }, `model runtime is ${up ? 'up' : 'down'}`);
-  },
+  onChange: logChanges(logger, 'runtime', (address, up) => metrics.runtimeUp.set({ runtime: address }, up ? 1 : 0)),
 });
 exportStreamMetrics(registry, { store, limit: config.METRICS_STREAMS });
 const fleet = watchFleet({
   workers: shards,
   intervalMs: config.SHARD_CHECK_INTERVAL_MS,
-  onChange(worker, up, reason) {
-    metrics.workerUp.set({ worker }, up ? 1 : 0);
-    if (reason !== 'start')
-      logger[up ? 'info' : 'warn']({ worker, up, reason }, up ? 'shard worker is up' : 'shard worker is down');
-  },
+  onChange: logChanges(logger, 'worker', (worker, up) => metrics.workerUp.set({ worker }, up ? 1 : 0)),
 });
 
 const snapshots = snapshotPolicy(store, client, logger, config.SNAPSHOT_AFTER_SECONDS);
-const worker = await Worker.create({
+const workers = await createWorkers({
   connection: nativeConnection,
   namespace: config.TEMPORAL_NAMESPACE,
-  taskQueue,
-  ...workflowSource(),
-  activities: {
-    ...createActivities({
-      store,
-      runtime,
-      fleet,
-      covariances: covarianceRuns(client),
-      publishing: { targets: config.PUBLISH_TARGETS, exportDir: config.EXPORT_DIR },
-      snapshots,
-      receivers: config.WEBHOOK_TARGETS,
-      logger,
-      metrics,
-    }),
+  capabilities: config.ORCHESTRATOR_CAPABILITIES,
+  concurrency: {
+    streams: config.STREAMS_CONCURRENCY,
+    model: config.MODEL_CONCURRENCY,
+    files: config.FILES_CONCURRENCY,
   },
-  maxConcurrentActivityTaskExecutions: 32,
-  shutdownGraceTime: '5 seconds',
+  activities: createActivities({
+    store,
+    runtime,
+    fleet,
+    covariances: covarianceRuns(client),
+    publishing: { targets: config.PUBLISH_TARGETS, exportDir: config.EXPORT_DIR },
+    snapshots,
+    receivers: config.WEBHOOK_TARGETS,
+    logger,
+    metrics,
+  }),
 });
 const metricsServer = await serveMetrics(config.METRICS_LISTEN, registry, {
   appendix: sdkMetrics.page,
-  healthy: () => worker.getState() === 'INITIALIZED' || worker.getState() === 'RUNNING',
+  healthy: () => workers.healthy(),
 });
-const sweeps = startSweeps(store, client, logger, config.SWEEP_INTERVAL_MS);
-const collections = startCollections(store, logger, {
-  keepDays: config.RETENTION_DAYS,
-  intervalMs: config.COLLECT_INTERVAL_MS,
-});
-const running = worker.run();
+const has = (capability: Capability) => config.ORCHESTRATOR_CAPABILITIES.includes(capability);
+const sweeps = has('streams') ? startSweeps(store, client, logger, config.SWEEP_INTERVAL_MS) : null;
+const collections = has('files')
+  ? startCollections(store, logger, { keepDays: config.RETENTION_DAYS, intervalMs: config.COLLECT_INTERVAL_MS })
+  : null;
+const running = workers.run();
 
 onShutdown(logger, async () => {
-  sweeps.stop();
-  collections.stop();
-  worker.shutdown();
+  sweeps?.stop();
+  collections?.stop();
+  workers.stop();
   await running;
   await metricsServer.close();
   runtime.close();
@@ -103,5 +96,5 @@ onShutdown(logger, async () => {
   objects?.close();
   await tracing.stop();
 });
-logger.info({ ready: true, metrics: metricsServer.address, taskQueue }, 'orchestrator is polling');
+logger.info({ ready: true, metrics: metricsServer.address, taskQueues: workers.taskQueues }, 'orchestrator is polling');
 await running;

@@ -1,7 +1,7 @@
+import { workflowQueue as taskQueue } from '@errata/contracts';
 import type { ReplayCost, Store } from '@errata/store';
 import type { Logger } from '@errata/telemetry';
 import type { Client } from '@temporalio/client';
-import { taskQueue } from './sweep.js';
 
 /** Bytes of entries that are read, held against their hash and multiplied out a second, from below (docs/performance.md). */
 const REPLAY_BYTES_PER_SECOND = 150e6;

@@ -1,12 +1,9 @@
 import { type Forecast, type LayerDrift, streamStatusSchema } from '@errata/contracts';
 import type { EvaluationFigures, ProbeFigures, Store, StreamFigures } from '@errata/store';
+import { sharedReading } from '@errata/telemetry';
 import { Gauge, type Registry } from 'prom-client';
 import { exportProbeMetrics } from './probe-metrics.js';
 
-/** Scrapes closer together than this share one reading of the database. */
-const freshMs = 5000;
-/** A database that does not answer must not cost the page: the default timeout of a scrape is 10 s. */
-const readTimeoutMs = 5000;
 /** Label of the streams beyond the limit, added up. Not a possible name: those have no parentheses. */
 const otherStreams = '(others)';
 
@@ -104,7 +101,7 @@ export function exportStreamMetrics(registry: Registry, { store, limit }: Stream
     return new Map([...foreseen].map(([id, { found }]) => [id, found]));
   }
 
-  const read = shared(async (): Promise<Reading> => {
+  const read = sharedReading(async (): Promise<Reading> => {
     const [streams, evaluated, storage, probes] = await Promise.all([
       store.streamFigures(),
       evaluations(),
@@ -197,33 +194,4 @@ function withOthers(streams: readonly StreamFigures[], limit: number) {
     oldestQueuedSeconds: Math.max(...rest.map((stream) => stream.oldestQueuedSeconds)),
   };
   return [...streams.slice(0, limit), others];
-}
-
-/** One reading for all who ask within `freshMs`, and one at a time; null where it fails or takes too long. */
-function shared<Result>(work: () => Promise<Result>): () => Promise<Result | null> {
-  let current: Promise<Result> | undefined;
-  let goodUntil = 0;
-  return async () => {
-    if (current === undefined || performance.now() > goodUntil) {
-      goodUntil = Number.POSITIVE_INFINITY;
-      current = work();
-      current.then(
-        () => {
-          goodUntil = performance.now() + freshMs;
-        },
-        () => {
-          current = undefined;
-        },
-      );
-    }
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<null>((resolve) => {
-      timer = setTimeout(resolve, readTimeoutMs, null);
-    });
-    try {
-      return await Promise.race([current.catch(() => null), late]);
-    } finally {
-      clearTimeout(timer);
-    }
-  };
 }

@@ -1,9 +1,7 @@
+import { workflowQueue as taskQueue } from '@errata/contracts';
 import type { Store } from '@errata/store';
 import type { Logger } from '@errata/telemetry';
 import type { Client } from '@temporalio/client';
-
-/** Task queue of all workflows and activities of streams. */
-export const taskQueue = 'errata-streams';
 
 /**
  * Wakes every stream that has work in the database: whatever became of the wake-up that a client's request sent, or of

@@ -1,10 +1,10 @@
-import { Worker } from '@temporalio/worker';
 import { expect } from 'vitest';
 import type { BatchPlan, StreamActivities, WorkPlan } from '../activities.js';
 import type { EditStreamArgs } from '../edit-stream.js';
 import { recordHistory } from './record-history.js';
 import { type Recording, recordActivities } from './recorded-activities.js';
 import type { TestTemporal } from './temporal.js';
+import { startWorkers, type Workers } from './workers.js';
 
 const nothing: WorkPlan = { batch: null, finishing: null, nextExpiry: null };
 export function revokeBatch(seq: number, revocationId = 'rev_1'): BatchPlan {
@@ -93,18 +93,18 @@ function start({ env }: TestTemporal, taskQueue: string, args: Partial<EditStrea
 export async function withStream(
   temporal: TestTemporal,
   ledger: Ledger,
-  body: (handle: Handle, worker: () => Promise<Worker>) => Promise<void>,
+  body: (handle: Handle, worker: () => Promise<Workers>) => Promise<void>,
   args: Partial<EditStreamArgs> = {},
 ): Promise<void> {
   const taskQueue = `r${streams++}`;
   // Without a cache every task begins from the history, and none waits for a worker that is gone.
   const worker = () =>
-    Worker.create({
+    startWorkers({
       maxCachedWorkflows: 0,
       connection: temporal.env.nativeConnection,
       taskQueue,
       workflowBundle: temporal.bundle,
-      activities: { ...ledger.recording.activities },
+      activities: ledger.recording.activities,
     });
   const handle = await start(temporal, taskQueue, args);
   try {

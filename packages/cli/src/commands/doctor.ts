@@ -15,6 +15,7 @@ import {
   checkProgram,
   checkTool,
 } from '../doctor/machine.js';
+import { remedies } from './status.js';
 
 const portOfPostgres = 5432;
 /** Where the gateway listens unless told otherwise. */
@@ -114,7 +115,16 @@ function checkStack(dataDir: string, context: ReturnType<ContextOf>): Check {
       };
     const client = await context.client();
     await client.ready(context);
-    return { name: 'stack', state: 'ok', detail: `ready at ${client.baseUrl}` };
+    const missing = remedies(await client.listTaskQueues(context));
+    const detail = `ready at ${client.baseUrl}`;
+    if (missing.length > 0)
+      return {
+        name: 'stack',
+        state: 'fail',
+        detail: `${detail}, but without orchestrators`,
+        remedy: missing.join('; '),
+      };
+    return { name: 'stack', state: 'ok', detail };
   };
 }
 

@@ -88,6 +88,16 @@ export const pipeline: DashboardSpec = {
           query('sum by (worker_type) (temporal_worker_task_slots_used)', '{{worker_type}} used'),
           query('sum by (worker_type) (temporal_worker_task_slots_available)', '{{worker_type}} free'),
         ]),
+        graph('Tasks by capability', 'Which capability needs more orchestrators?', 'short', [
+          query('max by (capability) (errata_task_queue_backlog)', '{{capability}} waiting'),
+          query(
+            'sum by (task_queue) (temporal_worker_task_slots_used{worker_type="ActivityWorker"})',
+            '{{task_queue}} running',
+          ),
+        ]),
+        graph('Orchestrators by capability', 'Does every capability have an orchestrator?', 'short', [
+          query('max by (capability) (errata_task_queue_pollers)', '{{capability}}'),
+        ]),
       ],
     },
   ],

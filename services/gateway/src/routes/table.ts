@@ -16,6 +16,7 @@ import { retentionRoutes } from './retention.js';
 import { revocationRoutes } from './revocations.js';
 import { streamRoutes } from './streams.js';
 import { systemRoutes } from './system.js';
+import { taskQueueRoutes } from './task-queues.js';
 import { verifyRoutes } from './verify.js';
 
 /** Every route of the API: the router and the OpenAPI document are both made from this table. */
@@ -37,6 +38,7 @@ export function routeTable(deps: GatewayDeps): readonly Route[] {
     ...verifyRoutes(deps, metrics),
     ...exportRoutes(deps),
     ...publicationRoutes(deps),
+    ...taskQueueRoutes(deps),
     ...systemRoutes(deps, () => table),
   ];
   return table;

@@ -1,4 +1,11 @@
-import { type Checkpoint, type EditorConfig, type HeadChange, headChange, type Model } from '@errata/contracts';
+import {
+  type Checkpoint,
+  type EditorConfig,
+  type HeadChange,
+  headChange,
+  type Model,
+  type TaskQueue,
+} from '@errata/contracts';
 import { FinishReason, type GenerateStreamRequest, type GenerateStreamResponse } from '@errata/rpc';
 import { createStore, type Idempotency, type Store } from '@errata/store';
 import { startTestDatabase } from '@errata/store/testing';
@@ -39,6 +46,9 @@ export class RecordingWorkflows implements WorkflowGateway {
   readonly calls: { name: string; args: unknown[] }[] = [];
   /** Thrown by every call while set. */
   failure: Error | null = null;
+
+  /** What Temporal says of the task queues. */
+  queues: TaskQueue[] = [];
 
   constructor(private readonly store: Store) {}
 
@@ -92,6 +102,10 @@ export class RecordingWorkflows implements WorkflowGateway {
   }
   async startPublication(publicationId: string): Promise<void> {
     this.record('startPublication', publicationId);
+  }
+  async taskQueues(): Promise<TaskQueue[]> {
+    this.record('taskQueues');
+    return this.queues;
   }
   async ping(): Promise<void> {
     this.record('ping');
