@@ -1,10 +1,39 @@
-import type { Tensor, Tf } from './types.js';
+import type { Model, Tensor, Tf } from './types.js';
 
 /** Non-linearity of the feed-forward: x σ(x), or x Φ(x) exactly or by its approximation with tanh. */
 export type Activation = 'silu' | 'gelu-tanh' | 'gelu';
 
+/** What went into {@link activated}. */
+export interface ActivatedTrace {
+  readonly gate: Tensor | null;
+  readonly up: Tensor;
+}
+
+/** activation(gate) · up, or activation(up) where there is no gate. */
+export function activated(model: Model, gate: Tensor | null, up: Tensor): Tensor {
+  const { tf, ops } = model.engine;
+  const kind = model.config.activation;
+  if (gate && kind === 'silu') return ops.swiGlu(gate, up);
+  const { value } = activation(tf, kind, gate ?? up);
+  return gate ? ops.mul(value, up) : value;
+}
+
+/** The gradients of gate and up from that of what {@link activated} made of them. */
+export function activatedBackward(
+  model: Model,
+  gradient: Tensor,
+  { gate, up }: ActivatedTrace,
+): { gate: Tensor | null; up: Tensor } {
+  const { tf, ops } = model.engine;
+  const kind = model.config.activation;
+  if (gate && kind === 'silu') return ops.swiGluBackward(gradient, gate, up);
+  const { value, slope } = activation(tf, kind, gate ?? up);
+  if (!gate) return { gate, up: ops.mul(gradient, slope()) };
+  return { gate: ops.mul(gradient, ops.mul(up, slope())), up: ops.mul(gradient, value) };
+}
+
 /** Applies an activation. `slope` makes its derivative at x from tensors of the same scope. */
-export function activation(tf: Tf, kind: Activation, x: Tensor): { value: Tensor; slope: () => Tensor } {
+function activation(tf: Tf, kind: Activation, x: Tensor): { value: Tensor; slope: () => Tensor } {
   switch (kind) {
     case 'silu': {
       const sigmoid: Tensor = tf.sigmoid(x);

@@ -1,3 +1,5 @@
+import { activatedBackward } from './activation.js';
+import { mixHeadsBackward } from './attention.js';
 import {
   type AttentionTrace,
   activate,
@@ -83,7 +85,7 @@ function tracedBlock(
   const kept = only(mid);
   const { activations, trace } = activate(model, weights, source === mid ? kept : only(source));
   const { hidden, postNorm } = projectTraced(model, weights, kept, activations, delta);
-  return { hidden, trace: { attention, feedForward: { ...trace(), postNorm } } };
+  return { hidden, trace: { attention, feedForward: { ...trace, postNorm } } };
 }
 
 /** Frees the tensors of a traced run. */
@@ -133,13 +135,14 @@ function blockBackward(
   trace: BlockTrace,
   { delta, leaving }: { delta?: LayerDelta; leaving: readonly number[] | null },
 ): Tensor {
-  const { tf } = model.engine;
-  const toSource = feedForwardBackward(model, weights, gradient, trace.feedForward, delta);
-  const { parallel } = model.config;
   const all = (x: Tensor): Tensor => (leaving ? spreadRows(model, x, leaving, layout.tokens) : x);
-  const toMid = all(parallel ? gradient : tf.add(gradient, toSource));
-  const toHidden: Tensor = tf.add(toMid, attentionBackward(model, weights, toMid, layout, trace.attention));
-  return parallel ? tf.add(toHidden, all(toSource)) : toHidden;
+  const { attention, feedForward } = trace;
+  if (!model.config.parallel) {
+    const toMid = all(feedForwardBackward(model, weights, gradient, feedForward, delta, gradient));
+    return attentionBackward(model, weights, toMid, layout, attention, toMid);
+  }
+  const throughFeedForward = all(feedForwardBackward(model, weights, gradient, feedForward, delta, gradient));
+  return attentionBackward(model, weights, all(gradient), layout, attention, throughFeedForward);
 }
 
 /** The opposite of {@link pickRows}: [count, n] with the given rows at their places and zero elsewhere. */
@@ -155,80 +158,64 @@ function spreadRows(model: Model, rows: Tensor, places: readonly number[], count
   });
 }
 
-/** From the gradient of what the feed-forward adds to that of what it reads. */
+/** From the gradient of what the feed-forward adds to that of what it reads, plus `residual`. */
 function feedForwardBackward(
   model: Model,
   weights: LayerWeights,
   gradient: Tensor,
   trace: FeedForwardTrace,
-  delta?: LayerDelta,
+  delta: LayerDelta | undefined,
+  residual: Tensor,
 ): Tensor {
-  const { tf } = model.engine;
+  const { ops } = model.engine;
   const { feedForwardPostNorm: postNorm, gate, up } = weights;
   const toOutput =
     postNorm && trace.postNorm ? scaledNormBackward(model, gradient, postNorm, trace.postNorm) : gradient;
-  let toActivations: Tensor = linearBackward(model, toOutput, delta?.kind === 'dense' ? delta.weight : weights.down);
+  let toActivations = linearBackward(model, toOutput, delta?.kind === 'dense' ? delta.weight : weights.down);
   if (delta?.kind === 'factors')
-    toActivations = tf.add(toActivations, linearBackward(model, linear(model, toOutput, delta.left), delta.right));
-  const toSloped = tf.mul(toActivations, trace.slope) as Tensor;
-  const toNormed: Tensor =
-    gate && trace.activated
-      ? tf.add(linearBackward(model, toSloped, gate), linearBackward(model, tf.mul(toActivations, trace.activated), up))
-      : linearBackward(model, toSloped, up);
-  return normalizeBackward(model, toNormed, trace.norm);
+    toActivations = ops.add(toActivations, linearBackward(model, linear(model, toOutput, delta.left), delta.right));
+  const to = activatedBackward(model, toActivations, trace.activated);
+  let toNormed = linearBackward(model, to.up, up);
+  if (gate && to.gate) toNormed = ops.add(linearBackward(model, to.gate, gate), toNormed);
+  return normalizeBackward(model, toNormed, trace.norm, residual);
 }
 
-/** From the gradient of what attention adds to that of what it reads. */
+/** From the gradient of what attention adds to that of what it reads, plus `residual`. */
 function attentionBackward(
   model: Model,
   weights: LayerWeights,
   gradient: Tensor,
   layout: Layout,
   trace: AttentionTrace,
+  residual: Tensor,
 ): Tensor {
   const { attentionPostNorm: postNorm } = weights;
   const toOutput =
     postNorm && trace.postNorm ? scaledNormBackward(model, gradient, postNorm, trace.postNorm) : gradient;
   const toMixed = linearBackward(model, toOutput, weights.output);
-  const toSlots = headsBackward(model, weights, toMixed, layout, trace);
-  return normalizeBackward(model, linearBackward(model, toSlots, weights.queryKeyValue), trace.norm);
+  const toHeads = mixHeadsBackward(model, weights, toMixed, layout, trace.heads);
+  const toProjected = headNormBackward(model, weights, toHeads, layout, trace.queryKeyNorm);
+  return normalizeBackward(model, linearBackward(model, toProjected, weights.queryKeyValue), trace.norm, residual);
 }
 
 function scaledNormBackward(model: Model, gradient: Tensor, weight: Tensor, trace: NormTrace): Tensor {
-  return rmsNormBackward(model, model.engine.tf.mul(gradient, weight), trace);
+  return rmsNormBackward(model, model.engine.ops.mul(gradient, weight), trace);
 }
 
-/** From the gradient of the packed attention output to that of the packed, unrotated queries, keys and values. */
-function headsBackward(
+/** From the gradient of normed queries and keys, and of values, to that of what was projected. */
+function headNormBackward(
   model: Model,
   weights: LayerWeights,
   gradient: Tensor,
   layout: Layout,
-  { queries, keys, values, shares, capSlope, queryKeyNorm }: AttentionTrace,
+  queryKeyNorm: NormTrace | null,
 ): Tensor {
-  const { tf } = model.engine;
+  if (!weights.queryKeyNorm || !queryKeyNorm) return gradient;
+  const { tf, ops } = model.engine;
   const { heads, keyValueHeads, headSize } = model.config;
-  const mixed = tf.concat([tf.reshape(gradient, [-1, headSize]), tf.zeros([1, headSize])], 0);
-  const padded = tf.gather(mixed, layout.padIndex() as never);
-  const toShares = tf.matMul(padded, values, false, true);
-  let toScores: Tensor = tf.mul(shares, tf.sub(toShares, tf.sum(tf.mul(toShares, shares), 3, true)));
-  if (capSlope) toScores = tf.mul(toScores, capSlope);
-  const newColumns = (x: Tensor): Tensor =>
-    layout.past === 0 ? x : tf.slice(x, [0, 0, 0, layout.past], [-1, -1, -1, layout.width]);
-  const toQueries = tf.matMul(toScores, keys);
-  const toKeys = tf.matMul(newColumns(toScores), queries, true, false);
-  const toValues = tf.matMul(newColumns(shares), padded, true, false);
-  const flat = [toQueries, toKeys, toValues].map((x) => tf.reshape(x, [-1, headSize]));
-  let toSlots: Tensor = tf.gather(tf.concat(flat, 0), layout.slotIndex() as never);
-  const { rotation } = layout.view(weights.attention);
-  if (rotation) {
-    const pairs = tf.reshape(toSlots, rotation.cosines.shape);
-    toSlots = tf.add(tf.mul(pairs, rotation.cosines), tf.reverse(tf.mul(pairs, rotation.sines), 1));
-  }
-  if (!weights.queryKeyNorm || !queryKeyNorm) return tf.reshape(toSlots, [layout.tokens, -1]);
-  const all = tf.reshape(toSlots, [layout.tokens, heads + 2 * keyValueHeads, headSize]);
+  const all = ops.reshape(gradient, [layout.tokens, heads + 2 * keyValueHeads, headSize]);
   const normed = tf.slice(all, [0, 0, 0], [-1, heads + keyValueHeads, -1]);
-  const toProjected = scaledNormBackward(model, normed, weights.queryKeyNorm, queryKeyNorm);
-  const toValueHeads = tf.slice(all, [0, heads + keyValueHeads, 0], [-1, -1, -1]);
-  return tf.reshape(tf.concat([toProjected, toValueHeads], 1), [layout.tokens, -1]);
+  const toNormed = scaledNormBackward(model, normed, weights.queryKeyNorm, queryKeyNorm);
+  const toValues = tf.slice(all, [0, heads + keyValueHeads, 0], [-1, -1, -1]);
+  return ops.reshape(ops.concat([toNormed, toValues], 1), [layout.tokens, -1]);
 }

@@ -1,7 +1,9 @@
-import { activation } from './activation.js';
-import type { AttentionView, Layout } from './layout.js';
+import { type ActivatedTrace, activated } from './activation.js';
+import { type HeadsTrace, mixHeads } from './attention.js';
+import type { Layout } from './layout.js';
 import { linear, linearBackward } from './linear.js';
 import { type NormTrace, normalize, rmsNorm } from './norm.js';
+import { rotated } from './padded-attention.js';
 import type { KeyValues, LayerDelta, LayerWeights, Model, Tensor } from './types.js';
 
 /** What the backward pass of a block needs of its forward pass. */
@@ -13,21 +15,13 @@ export interface BlockTrace {
 export interface AttentionTrace {
   readonly norm: NormTrace;
   readonly queryKeyNorm: NormTrace | null;
-  readonly queries: Tensor;
-  readonly keys: Tensor;
-  readonly values: Tensor;
-  /** Derivative of the capped scores. */
-  readonly capSlope: Tensor | null;
-  readonly shares: Tensor;
+  readonly heads: HeadsTrace;
   readonly postNorm: NormTrace | null;
 }
 
 export interface FeedForwardTrace {
   readonly norm: NormTrace;
-  /** activation(gate); null where there is no gate. */
-  readonly activated: Tensor | null;
-  /** activation'(gate) · up, or activation'(up) where there is no gate. */
-  readonly slope: Tensor;
+  readonly activated: ActivatedTrace;
   readonly postNorm: NormTrace | null;
 }
 
@@ -44,84 +38,52 @@ export function attend(
   hidden: Tensor,
   layout: Layout,
   past?: KeyValues,
-): { mid: Tensor; source: Tensor; keyValues: KeyValues; trace: AttentionTrace } {
-  const { tf } = model.engine;
-  const { heads, headSize, scoreCap, parallel } = model.config;
-  const view = layout.view(weights.attention);
-  const { slots, norm, queryKeyNorm } = headSlots(model, weights, hidden, layout, view);
-  const queries: Tensor = tf.gather(slots, layout.queryIndex as never);
-  let keys: Tensor = tf.gather(slots, layout.keyIndex as never);
-  let values: Tensor = tf.gather(slots, layout.valueIndex as never);
-  if (past) {
-    keys = tf.concat([past.keys, keys], 2);
-    values = tf.concat([past.values, values], 2);
-  }
-  const { scores, capSlope } = capped(model, tf.matMul(queries, keys, false, true), scoreCap);
-  const shares: Tensor = tf.softmax(tf.add(scores, view.mask));
-  const mixed = tf.gather(tf.reshape(tf.matMul(shares, values), [-1, headSize]), layout.packIndex as never);
-  const attended = linear(
-    model,
-    tf.reshape(mixed, [layout.tokens, heads * headSize]),
-    weights.output,
-    weights.outputBias,
-  );
+): { mid: Tensor; source: Tensor; keyValues: () => KeyValues; trace: AttentionTrace } {
+  const { projected, norm, queryKeyNorm } = projectHeads(model, weights, hidden, layout);
+  const { mixed, keyValues, trace: heads } = mixHeads(model, weights, projected, layout, past);
+  const attended = linear(model, mixed, weights.output, weights.outputBias);
   const { added, trace: postNorm } = postNormed(model, attended, weights.attentionPostNorm);
-  const mid: Tensor = tf.add(hidden, added);
+  const mid = model.engine.ops.add(hidden, added);
   return {
     mid,
-    source: parallel ? hidden : mid,
-    keyValues: { keys, values },
-    trace: { norm, queryKeyNorm, queries, keys, values, capSlope, shares, postNorm },
+    source: model.config.parallel ? hidden : mid,
+    keyValues,
+    trace: { norm, queryKeyNorm, heads, postNorm },
   };
 }
 
 /** Keys and values of a layer's new tokens alone, for a layer whose output nobody needs. */
 export function keysAndValues(model: Model, weights: LayerWeights, hidden: Tensor, layout: Layout): KeyValues {
-  const { tf } = model.engine;
-  const { slots } = headSlots(model, weights, hidden, layout, layout.view(weights.attention));
-  return { keys: tf.gather(slots, layout.keyIndex as never), values: tf.gather(slots, layout.valueIndex as never) };
+  const { ops } = model.engine;
+  const { projected } = projectHeads(model, weights, hidden, layout);
+  const slots = rotated(model, layout.view(weights.attention), projected);
+  return { keys: ops.gather(slots, layout.keyIndex), values: ops.gather(slots, layout.valueIndex) };
 }
 
-/** Queries, keys and values of packed tokens, normed and rotated, a head a row: [tokens · slots, head size]. */
-function headSlots(
+/** Queries, keys and values of packed tokens, normed and not yet rotated: [tokens, slots · head size]. */
+function projectHeads(
   model: Model,
   weights: LayerWeights,
   hidden: Tensor,
   layout: Layout,
-  view: AttentionView,
-): { slots: Tensor; norm: NormTrace; queryKeyNorm: NormTrace | null } {
-  const { tf } = model.engine;
+): { projected: Tensor; norm: NormTrace; queryKeyNorm: NormTrace | null } {
+  const { tf, ops } = model.engine;
   const { heads, keyValueHeads, headSize } = model.config;
   const norm = normalize(model, hidden);
-  let projected = linear(model, norm.normed, weights.queryKeyValue, weights.queryKeyValueBias);
-  let queryKeyNorm: NormTrace | null = null;
-  if (weights.queryKeyNorm) {
-    const all = tf.reshape(projected, [layout.tokens, heads + 2 * keyValueHeads, headSize]);
-    queryKeyNorm = rmsNorm(model, tf.slice(all, [0, 0, 0], [-1, heads + keyValueHeads, -1]));
-    projected = tf.concat(
-      [tf.mul(queryKeyNorm.normed, weights.queryKeyNorm), tf.slice(all, [0, heads + keyValueHeads, 0], [-1, -1, -1])],
-      1,
-    );
-  }
-  if (!view.rotation) return { slots: tf.reshape(projected, [-1, headSize]), norm, queryKeyNorm };
-  const { cosines, sines } = view.rotation;
-  const pairs = tf.reshape(projected, cosines.shape);
-  const rotated = tf.add(tf.mul(pairs, cosines), tf.mul(tf.reverse(pairs, 1), sines));
-  return { slots: tf.reshape(rotated, [-1, headSize]), norm, queryKeyNorm };
-}
-
-function capped(model: Model, scores: Tensor, cap: number | null): { scores: Tensor; capSlope: Tensor | null } {
-  if (cap === null) return { scores, capSlope: null };
-  const { tf } = model.engine;
-  const share = tf.tanh(tf.div(scores, cap));
-  return { scores: tf.mul(share, cap), capSlope: tf.sub(1, tf.square(share)) };
+  const projected = linear(model, norm.normed, weights.queryKeyValue, weights.queryKeyValueBias);
+  if (!weights.queryKeyNorm) return { projected, norm, queryKeyNorm: null };
+  const all = ops.reshape(projected, [layout.tokens, heads + 2 * keyValueHeads, headSize]);
+  const queryKeyNorm = rmsNorm(model, tf.slice(all, [0, 0, 0], [-1, heads + keyValueHeads, -1]));
+  const scaled = ops.mul(queryKeyNorm.normed, weights.queryKeyNorm);
+  const joined = ops.concat([scaled, tf.slice(all, [0, heads + keyValueHeads, 0], [-1, -1, -1])], 1);
+  return { projected: ops.reshape(joined, [layout.tokens, -1]), norm, queryKeyNorm };
 }
 
 /** What a half of a block adds to the residual. */
 function postNormed(model: Model, output: Tensor, weight: Tensor | null): { added: Tensor; trace: NormTrace | null } {
   if (!weight) return { added: output, trace: null };
   const trace = rmsNorm(model, output);
-  return { added: model.engine.tf.mul(trace.normed, weight), trace };
+  return { added: model.engine.ops.mul(trace.normed, weight), trace };
 }
 
 /**
@@ -132,20 +94,11 @@ export function activate(
   model: Model,
   weights: LayerWeights,
   source: Tensor,
-): { activations: Tensor; trace: () => Omit<FeedForwardTrace, 'postNorm'> } {
-  const { tf } = model.engine;
-  const kind = model.config.activation;
+): { activations: Tensor; trace: Omit<FeedForwardTrace, 'postNorm'> } {
   const norm = normalize(model, source);
   const up = linear(model, norm.normed, weights.up, weights.upBias);
-  if (!weights.gate) {
-    const { value, slope } = activation(tf, kind, up);
-    return { activations: value, trace: () => ({ norm, activated: null, slope: slope() }) };
-  }
-  const { value, slope } = activation(tf, kind, linear(model, norm.normed, weights.gate, weights.gateBias));
-  return {
-    activations: tf.mul(value, up),
-    trace: () => ({ norm, activated: value, slope: tf.mul(up, slope()) }),
-  };
+  const gate = weights.gate && linear(model, norm.normed, weights.gate, weights.gateBias);
+  return { activations: activated(model, gate, up), trace: { norm, activated: { gate, up } } };
 }
 
 /** Second half of a block: mid + W · activations with the layer's change applied. */
@@ -167,11 +120,11 @@ export function projectTraced(
   activations: Tensor,
   delta?: LayerDelta,
 ): { hidden: Tensor; postNorm: NormTrace | null } {
-  const { tf } = model.engine;
+  const { ops } = model.engine;
   const matrix = delta?.kind === 'dense' ? delta.weight : weights.down;
   let output = linear(model, activations, matrix, weights.downBias);
   if (delta?.kind === 'factors')
-    output = tf.add(output, linearBackward(model, linear(model, activations, delta.right), delta.left));
+    output = ops.add(output, linearBackward(model, linear(model, activations, delta.right), delta.left));
   const { added, trace } = postNormed(model, output, weights.feedForwardPostNorm);
-  return { hidden: tf.add(mid, added), postNorm: trace };
+  return { hidden: ops.add(mid, added), postNorm: trace };
 }

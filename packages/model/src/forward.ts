@@ -46,7 +46,7 @@ export async function forward(
         const { activations } = activate(model, weights, source);
         options.capture?.(layer, activations);
         const next = project(model, weights, mid, activations, options.deltas?.get(layer));
-        return options.keepKeyValues ? { next, cache } : { next };
+        return options.keepKeyValues ? { next, cache: cache() } : { next };
       });
       if (step.cache) keyValues.push(step.cache);
       if (options.releasePast) free(tf, options.past?.[layer - from]);

@@ -47,6 +47,8 @@ export interface Layout {
   readonly slotIndex: () => Tensor;
   /** Position of each packed token. */
   readonly positionIndex: () => Tensor;
+  /** First packed token and count of each row: [rows, 2]. */
+  readonly spanIndex: () => Tensor;
   /** What layers of a kind see. @throws Error where the model has no such layer */
   readonly view: (kind: AttentionKind) => AttentionView;
   readonly dispose: () => void;
@@ -140,6 +142,7 @@ export function createLayout(
     padIndex: onDemand(padIndex, [rows, groups, share * width]),
     slotIndex: onDemand(slotIndex, [tokens * slots]),
     positionIndex: onDemand(positions, [tokens]),
+    spanIndex: onDemand(Int32Array.from(spans.flatMap(({ count }, row) => [starts[row], count])), [rows, 2]),
     view: (kind) => {
       const view = views.get(kind);
       if (!view) throw new Error(`${config.name} has no layer of ${kind} attention`);

@@ -3,7 +3,8 @@ import { nativeLinearAlgebra } from './f64-native.js';
 import type { LinearAlgebra } from './linear-algebra.js';
 import { loadNative } from './load-native.js';
 import { loadWasm } from './load-wasm.js';
-import { type RawOps, rawOps } from './raw-ops.js';
+import { nativeTensorOps } from './native-tensor-ops.js';
+import { portableOps, type TensorOps } from './tensor-ops.js';
 
 /** Where tensors are computed. tfjs keeps one active backend a process: the engine created last is the active one. */
 export interface Engine {
@@ -14,8 +15,8 @@ export interface Engine {
   readonly tf: typeof import('@tensorflow/tfjs-core');
   /** Double-precision linear algebra, which tfjs lacks. */
   readonly linalg: LinearAlgebra;
-  /** TensorFlow ops by name; null on others than native. */
-  readonly raw: RawOps | null;
+  /** What layers of a model do over and over, as directly as the engine can. */
+  readonly ops: TensorOps;
   /** Why the native engine was not used, where it was wanted; null otherwise. */
   readonly fallbackReason: string | null;
   /** Rejects when what computes is lost for good, and a new process is needed; null where that cannot happen. */
@@ -43,14 +44,15 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
     // Its native module is loaded only when asked for.
     const { loadTfjs } = await import('./webgpu/tfjs-backend.js');
     const { tf, version, failed, dispose } = await loadTfjs({ software: options.softwareAdapter === true });
-    return { name: 'webgpu', version, tf, linalg: jsLinearAlgebra(), raw: null, fallbackReason, failed, dispose };
+    const ops = portableOps(tf);
+    return { name: 'webgpu', version, tf, ops, linalg: jsLinearAlgebra(), fallbackReason, failed, dispose };
   }
   if (prefer !== 'wasm') {
     try {
       const { tf, binding, version } = loadNative();
       await tf.setBackend('tensorflow');
-      const raw = rawOps(tf, binding);
-      return { name: 'native', version, tf, linalg: nativeLinearAlgebra(binding), raw, fallbackReason, ...kept };
+      const ops = nativeTensorOps(tf.backend() as never);
+      return { name: 'native', version, tf, ops, linalg: nativeLinearAlgebra(binding), fallbackReason, ...kept };
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       if (prefer === 'native')
@@ -59,5 +61,5 @@ export async function createEngine(options: EngineOptions = {}): Promise<Engine>
     }
   }
   const { tf, version } = await loadWasm();
-  return { name: 'wasm', version, tf, linalg: jsLinearAlgebra(), raw: null, fallbackReason, ...kept };
+  return { name: 'wasm', version, tf, ops: portableOps(tf), linalg: jsLinearAlgebra(), fallbackReason, ...kept };
 }

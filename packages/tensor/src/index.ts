@@ -1,4 +1,3 @@
-export type { OpAttribute } from './binding.js';
 export { createMatrixEngine, type MatrixEngineOptions } from './create-matrix-engine.js';
 export { symmetricEigenvalues } from './eigen.js';
 export { createEngine, type Engine, type EngineOptions } from './engine.js';
@@ -21,4 +20,4 @@ export {
   type Vectors,
   type Vectors64,
 } from './matrix-engine.js';
-export type { RawOps } from './raw-ops.js';
+export type { AttentionPlan, Normed, TensorOps } from './tensor-ops.js';

@@ -6,7 +6,7 @@
 export const cudaTensorflow = {
   title: 'TensorFlow C library 2.18.1 (CUDA 12.5)',
   requirement: 'tensorflow==2.18.1',
-  folder: 'native/tensorflow-cuda-2.18.1',
+  folder: 'native/tensorflow-cuda-2.18.1-kernels',
   files: {
     'linux-x64': {
       name: 'tensorflow-2.18.1-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl',

@@ -41,7 +41,8 @@ function packageFolders() {
 
 const bindingFile = (folder) => path.join(folder, 'lib', `napi-v${napiVersion}`, 'tfjs_binding.node');
 const stampFile = () => path.join(setupDir(), 'native');
-const stampText = (cache, { tensorflow }) => `${cache} ${tensorflow.folder} napi${napiVersion} ${process.arch}`;
+const stampText = (cache, { tensorflow }) =>
+  [cache, tensorflow.folder, `napi${napiVersion}`, process.arch, kernelKey()].join(' ');
 
 /** Whether the binding in this checkout is built and its library is in place. */
 export function nativePresent(cache, variant) {
@@ -65,7 +66,7 @@ export function installTensorflow({ cache, python, reporter, wheel }) {
     fill: async (source, folder) => {
       await unzip(python, source, folder, [
         [
-          'tensorflow/include/((?:tensorflow/c/|tensorflow/core/platform/ctstring|tsl/platform/ctstring|xla/tsl/c/|tsl/c/).*\\.h)',
+          'tensorflow/include/((?:tensorflow/c/|tensorflow/core/platform/ctstring|tsl/platform/ctstring|xla/tsl/c/|tsl/c/|tsl/platform/platform|tensorflow/core/common_runtime/next_pluggable_device/c/).*\\.h)',
           'include/\\1',
         ],
         ['tensorflow/(libtensorflow_(?:cc|framework)\\.so\\.2)', 'lib/\\1'],
@@ -113,12 +114,23 @@ function linkLibraries(folder, cache, { tensorflow, libraries: others }) {
   }
 }
 
+/** Own kernels, compiled into the binding. */
+function kernelSources() {
+  return filesBelow(path.join(repoRoot, 'packages', 'tensor', 'native'));
+}
+
+/** Loops of the kernels are written to be vectorised; their arithmetic needs neither errno nor traps. */
+const optimisations = ['-O3', '-fopenmp-simd', '-ffp-contract=fast', '-fno-math-errno', '-fno-trapping-math'];
+
+const kernelKey = () => contentKey(repoRoot, kernelSources(), optimisations).slice(0, 16);
+
 async function compile({ compiler, binding, headers, tensorflow, output }) {
   const sources = ['tfjs_backend.cc', 'tfjs_binding.cc'].map((name) => path.join(binding, 'binding', name));
+  sources.push(...kernelSources().filter((name) => name.endsWith('.cc')));
   await run(
     compiler,
     [
-      ...['-shared', '-fPIC', '-O2', '-std=c++17', '-w', `-DNAPI_VERSION=${napiVersion}`, '-DBUILDING_NODE_EXTENSION'],
+      ...['-shared', '-fPIC', '-std=c++17', '-w', ...optimisations, `-DNAPI_VERSION=${napiVersion}`, '-DBUILDING_NODE_EXTENSION'],
       ...['-DNODE_GYP_MODULE_NAME=tfjs_binding', '-I', path.join(headers, 'include')],
       ...['-I', path.join(tensorflow, 'include'), ...sources, '-L', path.join(tensorflow, 'lib')],
       ...['-ltensorflow', '-ltensorflow_framework', '-Wl,-rpath,$ORIGIN/../../deps/lib', '-o', output],
@@ -157,7 +169,7 @@ export async function buildNative({ cache, compiler, reporter, variant }) {
     const tensorflow = path.join(cache, variant.tensorflow.folder);
     const version = (await run(compiler, ['--version'])).split('\n')[0];
     const inputs = [...filesBelow(path.join(binding, 'binding')), ...filesBelow(path.join(headers, 'include'))];
-    const facts = [version, variant.tensorflow.requirement, `napi${napiVersion}`, process.arch];
+    const facts = [version, kernelKey(), variant.tensorflow.requirement, `napi${napiVersion}`, process.arch];
     const key = contentKey(binding, inputs, facts).slice(0, 16);
     const built = path.join(cache, 'native', `tfjs-binding-${key}`, 'tfjs_binding.node');
     await withLock(path.join(cache, 'locks', 'tfjs-binding.lock'), async () => {

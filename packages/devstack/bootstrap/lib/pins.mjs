@@ -103,7 +103,7 @@ export const wheels = {
   tensorflow: {
     title: 'TensorFlow C library 2.18.1 (CPU)',
     requirement: 'tensorflow-cpu==2.18.1',
-    folder: 'native/tensorflow-cpu-2.18.1',
+    folder: 'native/tensorflow-cpu-2.18.1-kernels',
     files: {
       'linux-x64': {
         name: 'tensorflow_cpu-2.18.1-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl',
