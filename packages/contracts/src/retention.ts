@@ -64,6 +64,7 @@ export const collectGarbageResponseSchema = z
     snapshots: z.int(),
     chunks: z.int().describe('Chunks that no snapshot names'),
     chunkBytes: z.int(),
+    deliveries: z.int().describe('Notifications of guards that were delivered or given up longer ago'),
   })
   .meta({ id: 'CollectGarbageResponse' });
 export type CollectGarbageResponse = z.infer<typeof collectGarbageResponseSchema>;

@@ -25,7 +25,18 @@ async function takePreparation(tx: Transaction, origin: Stream, id: string, seq:
   return true;
 }
 
-/** Writes the branch: a row, its covariances' names and its first events, however long the history. */
+/**
+ * The canaries of the origin, with what was known of them up to the branch: one that held there and does not later is lost to the branch too.
+ */
+async function takeCanaries(tx: Transaction, origin: Stream, id: string, seq: number): Promise<void> {
+  await tx.$executeRaw`
+    INSERT INTO canaries (stream_id, name, prompt, expected, base_holds, holds, seq, held_seq)
+    SELECT ${id}, name, prompt, expected, base_holds, CASE WHEN c.seq <= ${seq} THEN holds END,
+      CASE WHEN c.seq <= ${seq} THEN c.seq END, CASE WHEN held_seq <= ${seq} THEN held_seq END
+    FROM canaries c WHERE stream_id = ${origin.id}`;
+}
+
+/** Writes the branch: a row, its covariances' names, canaries and first events, however long the history. */
 async function writeBranch(tx: Transaction, origin: Stream, { name, seq }: NewBranch, id: string): Promise<void> {
   const hash = await positionHash(tx, origin.id, seq);
   await holdPosition(tx, origin.id, seq);
@@ -47,6 +58,7 @@ async function writeBranch(tx: Transaction, origin: Stream, { name, seq }: NewBr
       originSeq: seq,
     },
   });
+  await takeCanaries(tx, origin, id, seq);
   const from = { streamId: origin.id, name: origin.name, seq, hash };
   await writeEvent(tx, { streamId: id, kind: 'created', seq, detail: { name, modelId, configHash, origin: from } });
   if (await takePreparation(tx, origin, id, seq)) await tx.stream.update({ where: { id }, data: { status: 'ready' } });

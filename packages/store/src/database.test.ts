@@ -64,6 +64,18 @@ it('calls a connection lost in the middle of work NOT_READY, and nothing of that
   await db.close();
 });
 
+it('calls tables and columns of another version, as in the middle of an upgrade, NOT_READY', async () => {
+  const db = openDatabase(url, 1);
+  const unknown = [
+    () => db.session((client) => client.query('SELECT later FROM streams')),
+    () => db.session((client) => client.query('SELECT 1 FROM later')),
+    () => db.prisma.$queryRaw`SELECT later FROM streams`,
+  ];
+  for (const work of unknown)
+    expect(toStoreError(await work().catch((error: unknown) => error), 'test')).toMatchObject({ code: 'NOT_READY' });
+  await db.close();
+});
+
 it('calls a statement that ran too long DEADLINE_EXCEEDED', async () => {
   const db = openDatabase(url, 1);
   const slow = [

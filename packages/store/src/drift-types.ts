@@ -31,6 +31,8 @@ export interface CanaryOutcome {
 export interface ProbeLedger {
   /** Seconds of editing over the life of the stream, the batch in question included. */
   readonly editSeconds: number;
+  /** Those of the batch in question. */
+  readonly batchSeconds: number;
   /** Seconds of measuring before the batch. */
   readonly probeSeconds: number;
   /** Newest result of every kind along the lineage. */

@@ -1,7 +1,10 @@
 import { ErrataError } from '@errata/contracts';
 
-/** SQLSTATEs (or their two-character classes) that mean the database is away, full or busy: a later try may succeed. */
-const NOT_READY_STATES = ['08', '28', '53', '57P', '58', '3D000', '40', '25006', '25P02', '25P03', '42P01'];
+/**
+ * SQLSTATEs (or their two-character classes) that mean the database is away, full or busy, or that its tables and columns are those of
+ * another version, as in the middle of an upgrade: a later try may succeed.
+ */
+const NOT_READY_STATES = ['08', '28', '53', '57P', '58', '3D000', '40', '25006', '25P02', '25P03', '42P01', '42703'];
 const NOT_READY_KINDS = new Set([
   'DatabaseNotReachable',
   'ConnectionClosed',

@@ -22,12 +22,14 @@ export interface GarbageReport {
   /** Chunks that no snapshot names, and their bytes as stored. */
   readonly chunks: number;
   readonly chunkBytes: number;
+  /** Notifications of guards that had ended. */
+  readonly deliveries: number;
 }
 
 export interface GarbageStore {
   /**
    * Removes what no head, checkpoint, branch or claimed batch reaches and none did within the retention: log entries,
-   * targets and snapshots of such batches, snapshots that save too little, and chunks that no snapshot names. In short transactions, each with its event:
+   * targets and snapshots of such batches, snapshots that save too little, chunks that no snapshot names, and notifications that ended before. In short transactions, each with its event:
    * begun again after an interruption it goes on with what is left.
    */
   collectGarbage(options: GarbageOptions): Promise<GarbageReport>;

@@ -1,6 +1,7 @@
 import type { ChunkBodies } from './chunk-bodies.js';
 import { collectBatches } from './collect-batches.js';
 import { collectChunks } from './collect-chunks.js';
+import { collectDeliveries } from './collect-deliveries.js';
 import type { Database } from './database.js';
 import type { GarbageReport, GarbageStore } from './garbage-types.js';
 import { thinSnapshots } from './thin-snapshots.js';
@@ -28,7 +29,9 @@ export function garbageRecords(db: Database, bodies: ChunkBodies): GarbageStore 
         streamId === undefined
           ? await collectChunks(db, bodies, { graceMs, dryRun, signal, dropped })
           : { chunks: 0, chunkBytes: 0 };
-      return { ...total, ...chunks } satisfies GarbageReport;
+      signal?.throwIfAborted();
+      const deliveries = await collectDeliveries(db, { before, dryRun, streamId });
+      return { ...total, ...chunks, deliveries } satisfies GarbageReport;
     },
   };
 }

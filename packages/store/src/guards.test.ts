@@ -138,6 +138,29 @@ describe('quarantine', () => {
   });
 });
 
+describe('notifications', () => {
+  it('that have ended are removed after the retention, those under way stay', async () => {
+    const stream = await sampleStream(store, 'notified');
+    await store.setGuards(stream.id, { notify: 'ops' });
+    const ids: string[] = [];
+    for (const subject of ['a', 'b', 'c']) {
+      const { seq } = await write(store, stream, [sampleEdit(subject, 'x')]);
+      ids.push((await store.carryOutGuard(stream.id, { ...order(seq), action: 'warn', to: null })).delivery ?? '');
+    }
+    await store.updateDelivery(ids[0], { status: 'delivered', attempts: 1, detail: null });
+    await store.updateDelivery(ids[1], { status: 'failed', attempts: 150, detail: 'away' });
+    await store.updateDelivery(ids[2], { status: 'pending', attempts: 2, detail: 'away' });
+    const collect = (keepMs: number, dryRun = false) => store.collectGarbage({ keepMs, dryRun, streamId: stream.id });
+    expect(await collect(60_000)).toMatchObject({ deliveries: 0 });
+    expect(await collect(-1000, true)).toMatchObject({ deliveries: 2 });
+    expect(await collect(-1000)).toMatchObject({ deliveries: 2 });
+    expect(await store.getDelivery(ids[2])).toMatchObject({ status: 'pending' });
+    await expect(store.getDelivery(ids[0])).rejects.toThrow();
+    const events = await store.listEvents(stream.id);
+    expect(events.filter(({ kind }) => kind === 'guard')).toHaveLength(3);
+  });
+});
+
 describe('settings and canaries', () => {
   it('are the defaults, then what was set; of a branch, those of its origin', async () => {
     const stream = await sampleStream(store, 'settings');
@@ -151,6 +174,26 @@ describe('settings and canaries', () => {
     expect((await store.getGuards(branch.id)).budgets.retention).toEqual({ limit: 0.5, action: 'pause' });
     expect((await store.getGuards(stream.id)).budgets.retention.limit).toBe(0.9);
     await expect(store.getGuards('str_no')).rejects.toMatchObject({ code: 'UNKNOWN_STREAM' });
+  });
+
+  it('of a branch begin as the origin’s were at its position, and go their own way', async () => {
+    const stream = await sampleStream(store, 'canary origin');
+    const first = await write(store, stream, [sampleEdit('a', 'x')]);
+    const second = await write(store, stream, [sampleEdit('b', 'x')]);
+    for (const name of ['early', 'late'])
+      await store.addCanary(stream.id, { name, prompt: `${name}?`, expected: 'yes' });
+    const found = (name: string, holds: boolean) => ({ name, baseHolds: false, holds });
+    await store.settleCanaries(stream.id, first.seq, [found('early', true), found('late', false)]);
+    await store.settleCanaries(stream.id, second.seq, [found('late', true)]);
+    const branch = await store.createBranch(stream.id, { name: 'canary branch', seq: first.seq });
+    expect(await store.listCanaries(branch.id)).toMatchObject([
+      { name: 'early', prompt: 'early?', baseHolds: false, holds: true, seq: first.seq, heldSeq: first.seq },
+      { name: 'late', prompt: 'late?', baseHolds: false, holds: null, seq: null, heldSeq: null },
+    ]);
+    await store.removeCanary(branch.id, 'early');
+    expect((await store.listCanaries(stream.id)).map(({ name }) => name)).toEqual(['early', 'late']);
+    const twig = await store.createBranch(branch.id, { name: 'canary twig', seq: first.seq });
+    expect((await store.listCanaries(twig.id)).map(({ name }) => name)).toEqual(['late']);
   });
 
   it('are kept by name', async () => {

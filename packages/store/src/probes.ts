@@ -102,9 +102,10 @@ export function probeRecords(
       });
       return {
         editSeconds: before.edit + editSeconds,
+        batchSeconds: editSeconds,
         probeSeconds: before.probe,
         results: (last?.results ?? {}) as ProbeResults,
-        costs: (newest?.costs ?? {}) as Partial<Record<ProbeKind, number>>,
+        costs: (newest?.costs ?? last?.costs ?? {}) as Partial<Record<ProbeKind, number>>,
         sinceRound: newest ? seq - newest.seq : Number.POSITIVE_INFINITY,
       };
     },

@@ -23,7 +23,8 @@ export function startCollections(
   const run = async (): Promise<void> => {
     try {
       const found = await store.collectGarbage({ keepMs: keepDays * DAY_MS, signal: stopped.signal });
-      if (found.batches + found.snapshots + found.chunks > 0) logger.info({ ...found }, 'collected garbage');
+      if (found.batches + found.snapshots + found.chunks + found.deliveries > 0)
+        logger.info({ ...found }, 'collected garbage');
     } catch (error) {
       if (!stopped.signal.aborted) logger.warn({ err: error }, 'collecting garbage failed');
     }

@@ -40,11 +40,11 @@ export function addRetention(program: Command, contextOf: ContextOf): void {
         ...(keep !== undefined && { keepDays: keep }),
         signal: context.signal,
       });
-      const { batches, entries, entryBytes, snapshots, chunks, chunkBytes } = found;
+      const { batches, entries, entryBytes, snapshots, chunks, chunkBytes, deliveries } = found;
       context.result(
         found,
         () =>
-          `${dryRun ? 'Would remove' : 'Removed'} ${batches} batches with ${entries} log entries (${entryBytes} bytes), ${snapshots} snapshots, ${chunks} chunks (${chunkBytes} bytes).`,
+          `${dryRun ? 'Would remove' : 'Removed'} ${batches} batches with ${entries} log entries (${entryBytes} bytes), ${snapshots} snapshots, ${chunks} chunks (${chunkBytes} bytes), ${deliveries} notifications.`,
       );
     });
 }

@@ -11,6 +11,8 @@ export interface TestPrometheus {
   readonly address: string;
   /** Values of an instant query; those that are not a number are left out. Grafana's variables are filled in. */
   values(expr: string): Promise<number[]>;
+  /** Alerts that were pending or firing at any time, `name state`. */
+  alerts(): Promise<string[]>;
   /** Names of all metric families that were scraped, those without a sample included. */
   families(): Promise<Set<string>>;
   stop(): Promise<void>;
@@ -19,18 +21,21 @@ export interface TestPrometheus {
 /**
  * Starts Prometheus on pages of metrics.
  * @param targets addresses of the pages, by process name; `service` is the name without its number @param folder an empty one for its data
+ * @param rules files of rules, judged every second
  */
 export async function startPrometheus(
   program: string,
   targets: Readonly<Record<string, string>>,
   folder: string,
+  rules: readonly string[] = [],
 ): Promise<TestPrometheus> {
   const address = `http://127.0.0.1:${await freePort()}`;
   const config = join(folder, 'prometheus.yml');
   writeFileSync(
     config,
     JSON.stringify({
-      global: { scrape_interval: '1s' },
+      global: { scrape_interval: '1s', evaluation_interval: '1s' },
+      rule_files: rules,
       scrape_configs: [
         {
           job_name: 'errata',
@@ -86,6 +91,13 @@ export async function startPrometheus(
         result: { value: [number, string] }[];
       };
       return result.map(({ value }) => Number(value[1])).filter((value) => !Number.isNaN(value));
+    },
+    async alerts() {
+      const expr = 'count by (alertname, alertstate) (max_over_time(ALERTS[1d]))';
+      const { result } = (await ask(`/api/v1/query?query=${encodeURIComponent(expr)}`)) as {
+        result: { metric: { alertname: string; alertstate: string } }[];
+      };
+      return result.map(({ metric }) => `${metric.alertname} ${metric.alertstate}`).sort();
     },
     async families() {
       return new Set(Object.keys((await ask('/api/v1/metadata')) as object));

@@ -54,7 +54,7 @@ export function retentionRoutes(deps: GatewayDeps): Route[] {
       tag: 'Log',
       summary: 'Remove what no head, checkpoint or branch reaches',
       description:
-        'Steps that a rollback left behind longer ago than `keepDays`, their snapshots, and chunks that nothing names. A request that is given up leaves the rest for the next.',
+        'Steps that a rollback left behind longer ago than `keepDays`, their snapshots, chunks that nothing names, and notifications of guards that ended longer ago. A request that is given up leaves the rest for the next.',
       status: 200,
       errors: ['NOT_READY'],
       curl: `-H 'content-type: application/json' -d '{"keepDays": 30, "dryRun": true}'`,

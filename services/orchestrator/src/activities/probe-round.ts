@@ -12,7 +12,7 @@ import {
   probeKinds,
   type Stream,
 } from '@errata/contracts';
-import { ProbeBudget, turns } from '../probes/budget.js';
+import { guarded, ProbeBudget, turns } from '../probes/budget.js';
 import { hasJumped } from '../probes/jump.js';
 import { probing } from '../probes/measure.js';
 import { type Dependencies, runtimeTimeoutMs, secondsSince } from './context.js';
@@ -41,8 +41,9 @@ export async function probeBatch(
   const stream = await store.getStream(streamId);
   const settings = await store.getGuards(streamId);
   const ledger = await store.probeLedger(streamId, seq);
-  const spent = { editSeconds: ledger.editSeconds, probeSeconds: ledger.probeSeconds + driftSeconds };
-  const budget = new ProbeBudget(settings.probes.costShare, spent, ledger.costs);
+  const spent = { ...ledger, probeSeconds: ledger.probeSeconds + driftSeconds };
+  const budget = new ProbeBudget(settings.probes, spent);
+  const acting = guarded(settings);
   const measure = await probingAt(dependencies, stream, seq, settings, signal, true);
   const measured: ProbeKind[] = [];
   const costs = { ...ledger.costs };
@@ -54,12 +55,15 @@ export async function probeBatch(
   const alarmed = settings.probes.costShare > 0 && hasJumped(await store.batchDrift(streamId, parentSeq), drift);
   if (alarmed) logger.info({ streamId, seq }, 'the batch moved a layer more than its like: everything is measured');
   const due = alarmed || ledger.sinceRound >= settings.probes.every ? turns(ledger.results) : [];
+  let saving = false;
   for (const kind of due) {
-    if (!alarmed && !budget.covers(kind)) break;
+    const waited = (seq - (ledger.results[kind]?.seq ?? 0)) / settings.probes.every;
+    saving ||= !alarmed && !budget.covers(kind);
+    if (saving && !(acting.has(kind) && budget.owes(kind, waited))) continue;
     const start = performance.now();
     const found = await unlessRefused(dependencies, kind, () => measure(kind));
     const took = secondsSince(start);
-    budget.spend(took);
+    budget.spend(kind, took);
     seconds += took;
     if (found === null) continue;
     metrics.probeSeconds.observe({ kind }, took);

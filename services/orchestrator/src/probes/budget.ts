@@ -1,5 +1,22 @@
-import { type ProbeKind, type ProbeResults, probeKinds } from '@errata/contracts';
+import {
+  budgetInfo,
+  budgetNames,
+  type GuardSettings,
+  type ProbeKind,
+  type ProbeResults,
+  probeKinds,
+} from '@errata/contracts';
 import type { ProbeLedger } from '@errata/store';
+import { cloze } from './cloze.js';
+
+/** What the next measurement of a kind may take above the last one: other prompts, a busier machine. */
+const margin = 1.25;
+/** A window of held-out text against a prompt: 256 tokens, and what the unedited model says of them, where a prompt has some ten. */
+const promptsOfWindow = 70;
+/** Prompts below which the time of a measurement says nothing of the time of a prompt. */
+const fewPrompts = 16;
+/** Rounds after which a kind that an acting budget waits for is measured whatever it costs. */
+export const mostRoundsWaited = 10;
 
 /** Kinds in the order in which they have their turn: the one that has waited longest first, the cheapest of those. */
 export function turns(results: ProbeResults): ProbeKind[] {
@@ -7,20 +24,45 @@ export function turns(results: ProbeResults): ProbeKind[] {
   return [...probeKinds].sort((a, b) => since(a) - since(b) || probeKinds.indexOf(a) - probeKinds.indexOf(b));
 }
 
+/** Kinds that a budget reads which does more than warn: a guard that waits for them must not be left blind. */
+export function guarded(settings: GuardSettings): ReadonlySet<ProbeKind> {
+  const acting = budgetNames.filter((budget) => !['off', 'warn'].includes(settings.budgets[budget].action));
+  return new Set(acting.flatMap((budget) => budgetInfo(budget).probe ?? []));
+}
+
+/** Most prompts that a measurement asks the model. */
+function promptsOf(kind: ProbeKind, { edits, windows }: GuardSettings['probes'], results: ProbeResults): number {
+  switch (kind) {
+    case 'canaries':
+      return results.canaries?.asked ?? fewPrompts;
+    case 'retention':
+      return results.retention?.asked ?? edits;
+    case 'neighbours':
+    case 'paraphrases':
+      return 2 * (results[kind]?.asked ?? edits);
+    case 'ability':
+      return 2 * cloze.length;
+    case 'heldOut':
+      return promptsOfWindow * windows;
+  }
+}
+
 /**
- * What measuring may cost. Editing earns a share of its time, measuring spends it. A kind is measured where what it cost the
- * last time is covered; where it is not, the round ends and what is left is saved for it, so that the dear ones have their turn too.
- * What was never measured is, whatever it will cost, as soon as anything is left: the debt is worked off afterwards.
+ * What measuring may cost. Editing earns a share of its time, measuring spends it. A kind is measured where what it will cost is
+ * covered; where it is not, the round ends and what is left is saved for it, so that the dear ones have their turn too. What a
+ * kind cost the last time, with a margin, is what it will cost; one that was never measured is reckoned by its prompts, at what a
+ * prompt of the others took. The first of all has half of what its batch earned.
  */
 export class ProbeBudget {
   #left: number;
+  readonly #known: Partial<Record<ProbeKind, number>>;
 
   constructor(
-    share: number,
-    { editSeconds, probeSeconds }: Pick<ProbeLedger, 'editSeconds' | 'probeSeconds'>,
-    private readonly costs: ProbeLedger['costs'],
+    private readonly probes: GuardSettings['probes'],
+    private readonly ledger: Pick<ProbeLedger, 'editSeconds' | 'batchSeconds' | 'probeSeconds' | 'costs' | 'results'>,
   ) {
-    this.#left = share * editSeconds - probeSeconds;
+    this.#left = probes.costShare * ledger.editSeconds - ledger.probeSeconds;
+    this.#known = { ...ledger.costs };
   }
 
   /** Seconds that may still be spent. */
@@ -29,10 +71,30 @@ export class ProbeBudget {
   }
 
   covers(kind: ProbeKind): boolean {
-    return this.#left > 0 && (this.costs[kind] ?? 0) <= this.#left;
+    return this.#left > 0 && this.#estimate(kind) <= this.#left;
   }
 
-  spend(seconds: number): void {
+  /** Whether a kind is measured although it is not covered: the first time out of what is left, later when it has waited long. */
+  owes(kind: ProbeKind, roundsWaited: number): boolean {
+    if (this.probes.costShare === 0) return false;
+    return this.ledger.results[kind] === undefined ? this.#left > 0 : roundsWaited >= mostRoundsWaited;
+  }
+
+  spend(kind: ProbeKind, seconds: number): void {
     this.#left -= seconds;
+    this.#known[kind] = seconds;
+  }
+
+  #estimate(kind: ProbeKind): number {
+    const last = this.#known[kind];
+    if (last !== undefined) return margin * last;
+    const known = probeKinds.flatMap((one) => {
+      const seconds = this.#known[one];
+      if (seconds === undefined) return [];
+      return [{ seconds, prompts: Math.max(fewPrompts, promptsOf(one, this.probes, this.ledger.results)) }];
+    });
+    if (known.length === 0) return (this.probes.costShare * this.ledger.batchSeconds) / 2;
+    const sum = (of: 'seconds' | 'prompts') => known.reduce((total, one) => total + one[of], 0);
+    return margin * promptsOf(kind, this.probes, this.ledger.results) * (sum('seconds') / sum('prompts'));
   }
 }
