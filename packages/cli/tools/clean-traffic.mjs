@@ -1,5 +1,5 @@
 // How often guards and alerts cry out on clean traffic, and what measuring costs. Every stream writes clean edits in an order of its own:
-//   node packages/cli/tools/clean-traffic.mjs [--edits 100] [--batches 10,5] [--seconds 600]
+//   node packages/cli/tools/clean-traffic.mjs [--edits 100] [--batches 10,5] [--tokens 41000] [--seconds 600]
 // One stream for each batch size, one after the other, on the model's own preset. Prints one JSON object; alerts are judged by a Prometheus that
 // scrapes the stack, where set-up brought one (`npm run setup -- --test`).
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -16,6 +16,7 @@ const { values } = parseArgs({
   options: {
     edits: { type: 'string', default: '100' },
     batches: { type: 'string', default: '10,5' },
+    tokens: { type: 'string', default: '41000' },
     seconds: { type: 'string', default: '600' },
   },
 });
@@ -33,7 +34,11 @@ const client = createClient({ baseUrl: stack.api });
 /** Writes a stream batch by batch until its edits or the time are used up. */
 async function run(batchSize, seed) {
   const model = modelName ?? (await client.listModels())[0].name;
-  const stream = await client.createStream({ model, name: `clean-${seed}-${batchSize}`, config: { batchSize } });
+  const stream = await client.createStream({
+    model,
+    name: `clean-${seed}-${batchSize}`,
+    config: { batchSize, covarianceTokens: Number(values.tokens) },
+  });
   const edits = cleanEdits(Number(values.edits), seed);
   let written = 0;
   while (written < edits.length && performance.now() < deadline) {
@@ -41,7 +46,13 @@ async function run(batchSize, seed) {
     const settled = await client.waitForEdits(stream.id, submitted.edits);
     written += settled.length;
   }
-  const rounds = await client.listProbes(stream.id, { limit: 1000 });
+  const { head } = await client.getStream(stream.id);
+  let rounds = [];
+  // What a batch did is measured after its edits have settled.
+  for (let i = 0; i < 600 && rounds.at(-1)?.seq !== head; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    rounds = await client.listProbes(stream.id, { limit: 1000 });
+  }
   const events = await client.listEvents(stream.id);
   const first = rounds.findIndex(({ measured }) => measured.length > 0);
   const trips = events.flatMap(({ kind, detail }) => (kind === 'guard' ? [detail] : []));

@@ -3,8 +3,7 @@
 // Prints one JSON line: medians of the rounds. Needs `tsc -b packages/store` first.
 // [--rows 576] [--columns 1536] [--tensors 5] [--rounds 20]
 import { parseArgs } from 'node:util';
-import { createStore, migrate } from '../dist/index.js';
-import { openRawCopy, startTestServer, writeSyntheticLog } from '../dist/testing/index.js';
+import { openRawCopy, startStreamServer, writeSyntheticLog } from '../dist/testing/index.js';
 
 const { values } = parseArgs({
   options: {
@@ -19,24 +18,18 @@ const layers = Array.from({ length: tensors }, (_, i) => i);
 const chunkBytes = 4 * 1024 * 1024;
 
 const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
-const server = await startTestServer();
+const model = { id: 'm', name: 'm', architecture: 'llama', layers: tensors, hiddenSize: 4, intermediateSize: 4 };
+const config = {
+  layers,
+  lambda: 0,
+  mu: 1,
+  covarianceWeight: 1,
+  covarianceTokens: 1,
+  batchSize: 1,
+  templates: ['{}'],
+};
+const { url, store, stream, stop } = await startStreamServer(model, config);
 try {
-  await server.query('CREATE DATABASE bench');
-  const url = server.url('bench');
-  await migrate(url);
-  const store = createStore({ databaseUrl: url });
-  const model = { id: 'm', name: 'm', architecture: 'llama', layers: tensors, hiddenSize: 4, intermediateSize: 4 };
-  await store.registerModel(model);
-  const config = {
-    layers,
-    lambda: 0,
-    mu: 1,
-    covarianceWeight: 1,
-    covarianceTokens: 1,
-    batchSize: 1,
-    templates: ['{}'],
-  };
-  const stream = await store.createStream({ name: 's', modelId: 'm', config });
   const small = { rows: 4, columns: 1, data: new Float32Array(4) };
   await writeSyntheticLog(url, stream, rounds, () => ({ keys: small, g: small, b: small, rDiagonal: [1] }));
 
@@ -69,7 +62,6 @@ try {
     JSON.stringify({ bytes, ...ms, writeRatio: ratio('write', 'rawWrite'), readRatio: ratio('read', 'rawRead') }),
   );
   await raw.close();
-  await store.close();
 } finally {
-  await server.stop();
+  await stop();
 }

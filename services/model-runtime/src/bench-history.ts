@@ -2,8 +2,8 @@ import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { requirePreset } from '@errata/editor';
 import { createDelta, type Deltas, disposeDelta, loadModel, type Model, scoreContinuations } from '@errata/model';
-import { createStore, type Matrix, migrate, type Store } from '@errata/store';
-import { type LogBytes, logBytes, openRawCopy, startTestServer, writeSyntheticLog } from '@errata/store/testing';
+import type { Matrix, Store } from '@errata/store';
+import { type LogBytes, logBytes, openRawCopy, startStreamServer, writeSyntheticLog } from '@errata/store/testing';
 import { createEngine } from '@errata/tensor';
 import { StreamStates } from './stream-states.js';
 import { WeightSnapshots } from './weight-snapshots.js';
@@ -82,16 +82,13 @@ const path = values.model;
 if (path === undefined) throw new Error('--model names no weight file');
 const model = await loadModel({ engine: await createEngine(), path });
 const { hiddenSize, intermediateSize, architecture, layers: depth } = model.config;
-const server = await startTestServer();
+const config = requirePreset(model.config);
+const { layers } = config;
+const { url, store, stream, stop } = await startStreamServer(
+  { id: model.id, name: 'bench', architecture, layers: depth, hiddenSize, intermediateSize },
+  config,
+);
 try {
-  await server.query('CREATE DATABASE bench');
-  const url = server.url('bench');
-  await migrate(url);
-  const store = createStore({ databaseUrl: url });
-  const config = requirePreset(model.config);
-  const { layers } = config;
-  await store.registerModel({ id: model.id, name: 'bench', architecture, layers: depth, hiddenSize, intermediateSize });
-  const stream = await store.createStream({ name: 'bench', modelId: model.id, config });
   const empty = await logBytes(url);
   const matrix = numbers();
   say(`writing ${positions} positions of ${layers.length} layers`);
@@ -193,7 +190,6 @@ try {
     })}\n`,
   );
   states.dispose();
-  await store.close();
 } finally {
-  await server.stop();
+  await stop();
 }

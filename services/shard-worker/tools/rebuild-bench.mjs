@@ -5,8 +5,7 @@
 import { parseArgs } from 'node:util';
 import { createInverse, createState } from '@errata/rls';
 import { connectShardWorker } from '@errata/rpc';
-import { createStore, migrate } from '@errata/store';
-import { startTestServer, writeSyntheticLog } from '@errata/store/testing';
+import { startStreamServer, writeSyntheticLog } from '@errata/store/testing';
 import { createEngine, createMatrixEngine } from '@errata/tensor';
 import { Registry } from 'prom-client';
 import { startWorker } from '../dist/index.js';
@@ -57,17 +56,14 @@ async function madeUp() {
   return entries;
 }
 
-const server = await startTestServer();
-try {
-  await server.query('CREATE DATABASE bench');
-  const url = server.url('bench');
-  await migrate(url);
-  const store = createStore({ databaseUrl: url });
-  await store.registerModel({
+const { url, store, stream, stop } = await startStreamServer(
+  {
     ...{ id: 'm', name: 'm', architecture: 'llama', layers: layer + 1 },
     ...{ hiddenSize: outputs, intermediateSize: inputs },
-  });
-  const stream = await store.createStream({ name: 's', modelId: 'm', config: { ...config, templates: ['{}'] } });
+  },
+  { ...config, templates: ['{}'] },
+);
+try {
   const about = { modelId: 'm', layer, corpusId: 'bench', source: 'default', tokens: 1000, dimension: inputs };
   const { id } = await store.saveCovariance(about, moment);
   await store.bindCovariance(stream.id, layer, id);
@@ -117,7 +113,6 @@ try {
       identical: restored.bits.equals(replayed.bits),
     }),
   );
-  await store.close();
 } finally {
-  await server.stop();
+  await stop();
 }

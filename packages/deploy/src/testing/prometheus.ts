@@ -11,7 +11,7 @@ export interface TestPrometheus {
   readonly address: string;
   /** Values of an instant query; those that are not a number are left out. Grafana's variables are filled in. */
   values(expr: string): Promise<number[]>;
-  /** Alerts that were pending or firing at any time, `name state`. */
+  /** Alerts that fired at any time or are pending now, `name state`. */
   alerts(): Promise<string[]>;
   /** Names of all metric families that were scraped, those without a sample included. */
   families(): Promise<Set<string>>;
@@ -93,7 +93,7 @@ export async function startPrometheus(
       return result.map(({ value }) => Number(value[1])).filter((value) => !Number.isNaN(value));
     },
     async alerts() {
-      const expr = 'count by (alertname, alertstate) (max_over_time(ALERTS[1d]))';
+      const expr = 'count by (alertname, alertstate) (max_over_time(ALERTS{alertstate="firing"}[1d]) or ALERTS)';
       const { result } = (await ask(`/api/v1/query?query=${encodeURIComponent(expr)}`)) as {
         result: { metric: { alertname: string; alertstate: string } }[];
       };
