@@ -56,6 +56,11 @@ const schema = z.object({
   TEMPORAL_METRICS_LISTEN: listen.default('127.0.0.1:0'),
   /** Streams that have metrics of their own, the newest; the others are added up as one. Bounds the series of this process. */
   METRICS_STREAMS: z.coerce.number().int().min(0).max(10_000).default(200),
+  /**
+   * Whether times of activities name a trace that they belong to: the page of metrics is then in the format of OpenMetrics, and without
+   * those of the Temporal SDK, which are to be scraped where TEMPORAL_METRICS_LISTEN offers them.
+   */
+  METRICS_EXEMPLARS: z.enum(['on', 'off']).default('off'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   /** How often streams whose wake-up was lost are looked for, in milliseconds. */
   SWEEP_INTERVAL_MS: z.coerce.number().int().min(100).default(15_000),

@@ -19,7 +19,8 @@ import { createWorkers } from './workers.js';
 const config = readConfig(process.env);
 const logger = createLogger('orchestrator', config.LOG_LEVEL);
 const tracing = startTracing('orchestrator');
-const registry = createRegistry('orchestrator');
+const exemplars = config.METRICS_EXEMPLARS === 'on';
+const registry = createRegistry('orchestrator', { exemplars });
 const sdkMetrics = await temporalMetrics(config.TEMPORAL_METRICS_LISTEN);
 Runtime.install({
   telemetryOptions: { metrics: sdkMetrics.exporter },
@@ -71,7 +72,7 @@ const workers = await createWorkers({
   }),
 });
 const metricsServer = await serveMetrics(config.METRICS_LISTEN, registry, {
-  appendix: sdkMetrics.page,
+  ...(!exemplars && { appendix: sdkMetrics.page }),
   healthy: () => workers.healthy(),
 });
 const has = (capability: Capability) => config.ORCHESTRATOR_CAPABILITIES.includes(capability);

@@ -6,6 +6,7 @@ import {
   probeKinds,
 } from '@errata/contracts';
 import type { ClaimedBatch } from '@errata/store';
+import { type Latencies, latencies } from '@errata/telemetry';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
 const phasesOf: Readonly<Record<BatchKind, readonly (keyof BatchSeconds)[]>> = {
@@ -15,7 +16,8 @@ const phasesOf: Readonly<Record<BatchKind, readonly (keyof BatchSeconds)[]>> = {
 
 /** Metrics of the pipeline. Labels are bounded: names of activities, steps and errors, never streams or edits. */
 export interface ActivityMetrics {
-  readonly activitySeconds: Histogram<'activity' | 'outcome'>;
+  /** Names the trace that an activity belongs to, where the page has room for that. */
+  readonly activitySeconds: Latencies<'activity' | 'outcome'>;
   readonly activityFailures: Counter<'activity' | 'code'>;
   readonly layerSeconds: Histogram<'step'>;
   readonly batchSeconds: Histogram<'kind' | 'phase'>;
@@ -35,12 +37,11 @@ export function createMetrics(registry: Registry): ActivityMetrics {
   const registers = [registry];
   const buckets = [0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300];
   const metrics: ActivityMetrics = {
-    activitySeconds: new Histogram({
+    activitySeconds: latencies(registry, {
       name: 'errata_activity_duration_seconds',
       help: 'Time of one run of an activity',
       labelNames: ['activity', 'outcome'],
       buckets,
-      registers,
     }),
     activityFailures: new Counter({
       name: 'errata_activity_failures_total',

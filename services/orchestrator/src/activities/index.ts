@@ -14,7 +14,7 @@ import type {
 } from '@errata/workflows';
 import { activityInfo } from '@temporalio/activity';
 import { observeBatch } from '../metrics.js';
-import type { Dependencies } from './context.js';
+import { type Dependencies, secondsSince } from './context.js';
 import { addCovarianceSlice, finishCovariances, planCovariance, requestCovariances } from './covariance.js';
 import { endExport, runExport } from './export.js';
 import { guard } from './guard.js';
@@ -46,13 +46,15 @@ export function createActivities(dependencies: Dependencies): AllActivities {
   ) =>
     guard<Args, Result>(logger, name, (args, signal) =>
       spanned(`activity ${name}`, spanOf(args), async () => {
-        const end = metrics.activitySeconds.startTimer({ activity: name });
+        const start = performance.now();
+        const observe = (outcome: 'ok' | 'error') =>
+          metrics.activitySeconds.observe({ activity: name, outcome }, secondsSince(start));
         try {
           const result = await work(args, signal);
-          end({ outcome: 'ok' });
+          observe('ok');
           return result;
         } catch (error) {
-          end({ outcome: 'error' });
+          observe('error');
           metrics.activityFailures.inc({ activity: name, code: toErrataError(error).code });
           throw error;
         }
