@@ -186,10 +186,10 @@ describe('target searches of several requests', () => {
     const many = Array.from({ length: 12 }, (_, i) => ({ ...edits[i % 3], target: 'abc'.repeat(1 + (i % 4)) }));
     const settings = { ...config, maxSteps: 4, stopLoss: 0 };
     const rows = targetRows(model, many, settings);
-    const whole = searchBytes(model.config, sizeOf(rows, sharedLengths(rows)), 2);
+    const whole = searchBytes(model, sizeOf(rows, sharedLengths(rows)), 2);
     const memoryBytes = Math.round(whole / 3);
-    const planned = plannedEdits(model.config, { request: 0, rows, from: 2, memoryBytes });
-    const searches = planSearches(model.config, planned, { from: 2, memoryBytes });
+    const planned = plannedEdits(model, { request: 0, rows, from: 2, memoryBytes });
+    const searches = planSearches(model, planned, { from: 2, memoryBytes });
     expect(searches.length).toBeGreaterThan(2);
     expect(
       searches
@@ -209,7 +209,7 @@ describe('target searches of several requests', () => {
   it('refuse an edit that does not fit alone, by its place and what it needs', async () => {
     const long = { ...edits[1], target: 'a'.repeat(200) };
     const rows = targetRows(model, [long], config);
-    const needed = searchBytes(model.config, sizeOf(rows, sharedLengths(rows)), 2);
+    const needed = searchBytes(model, sizeOf(rows, sharedLengths(rows)), 2);
     const outcomes = await together(
       model,
       [
@@ -233,7 +233,7 @@ describe('target searches of several requests', () => {
     const { tf } = model.engine;
     const same = Array.from({ length: count }, (_, i) => ({ ...edits[i % 3], target: 'a'.repeat(length) }));
     const rows = targetRows(model, same, config);
-    const reckoned = searchBytes(model.config, sizeOf(rows, sharedLengths(rows)), 2);
+    const reckoned = searchBytes(model, sizeOf(rows, sharedLengths(rows)), 2);
     const before = tf.memory().numBytes;
     const { peakBytes } = await tf.profile((async () => {
       await resolveTargets(model, same, { ...config, maxSteps: 2 });

@@ -66,14 +66,14 @@ export async function resolveTogether(
         if (edits.length === 0) throw new ErrataError('INVALID_REQUEST', 'the request holds no edits');
         const rows = targetRows(model, edits, config);
         const { last } = caller;
-        const planned = plannedEdits(model.config, { request: index, rows, from: last + 1, memoryBytes });
+        const planned = plannedEdits(model, { request: index, rows, from: last + 1, memoryBytes });
         const alone = [...deltas.keys()].some((layer) => layer > last);
         const key = alone ? `${last} ${index}` : `${last}`;
         groups.set(key, [...(groups.get(key) ?? []), ...planned]);
       });
     for (const edits of groups.values()) {
       const { last } = callers[edits[0].request];
-      const searches = planSearches(model.config, edits, { from: last + 1, memoryBytes });
+      const searches = planSearches(model, edits, { from: last + 1, memoryBytes });
       for (const search of searches) for (const index of requestsOf(search)) callers[index].searches++;
       for (const search of searches) await runSearch(model, search, callers, options);
     }
@@ -170,6 +170,7 @@ async function runSearch(
   if (!prepared) return;
   const { suffixes, seated } = prepared;
   const from = present[0].last + 1;
+  const keepFinished = options.keepFinished ?? false;
   const deltas = present.length === 1 ? present[0].request.deltas : undefined;
   let search: Search | undefined;
   try {
@@ -185,14 +186,14 @@ async function runSearch(
       owned.set(callers[request], [...(owned.get(callers[request]) ?? []), state]);
     }
     for (let step = 0, goesOn = true; goesOn; step++) {
-      goesOn = await searchStep(model, search, from, { pause, ...(deltas && { deltas }) });
+      goesOn = await searchStep(model, search, from, { pause, keepFinished, ...(deltas && { deltas }) });
       for (const [caller, states] of owned) {
         if (!caller.stepped(step, states)) continue;
         for (const state of states) state.over = true;
         owned.delete(caller);
       }
       goesOn &&= search.states.some((state) => !state.over);
-      if (goesOn && !options.keepFinished) dropFinished(model, search);
+      if (goesOn && !keepFinished) dropFinished(model, search);
     }
   } finally {
     if (search) disposeSearch(model, search);

@@ -97,7 +97,7 @@ describe.each(Object.entries(tinyTraits))('keys of a %s model', (_, traits) => {
     edits.map((edit) => {
       const lengths = keyRows(model, edit, config).map(({ ids }) => ids.length);
       const tokens = lengths.reduce((sum, length) => sum + length, 0);
-      return passBytes(model.config, { rows: lengths.length, tokens, longestRow: Math.max(...lengths) });
+      return passBytes(model, { rows: lengths.length, tokens, longestRow: Math.max(...lengths) });
     });
   const most = (): number => Math.max(...sizes().map(({ running, kept }) => running + kept));
 

@@ -88,7 +88,7 @@ export class KeyFinder {
     const running = Math.max(0, ...spans.map(({ size }) => totalBytes(this.model, size)));
     let left = memoryBytes - running;
     return spans.map(({ first, rows, size }) => {
-      const { kept } = passBytes(this.model.config, size);
+      const { kept } = passBytes(this.model, size);
       const keeps = spans.length === 1 || left >= kept;
       if (keeps) left -= kept;
       return { first, climb: new KeyClimb(this.model, rows), kept: keeps };
@@ -97,7 +97,7 @@ export class KeyFinder {
 }
 
 function totalBytes(model: Model, size: PassSize): number {
-  const { running, kept } = passBytes(model.config, size);
+  const { running, kept } = passBytes(model, size);
   return running + kept;
 }
 

@@ -1,5 +1,4 @@
-import type { ModelConfig } from '@errata/model';
-import { logitPositions } from '@errata/model';
+import { attendsAtOnce, logitPositions, type Model, type ModelConfig } from '@errata/model';
 import type { TargetRow } from './target-rows.js';
 
 /**
@@ -9,11 +8,15 @@ import type { TargetRow } from './target-rows.js';
 export const defaultSearchBytes = 512 * 2 ** 20;
 
 const bytesPerValue = 4;
-/** Values of a token that one layer holds at once, in multiples of its widths: measured, the backward pass the most. */
-const hiddenCopies = 8;
-const intermediateCopies = 6;
-/** Arrays of attention scores that exist side by side in a layer. */
-const scoreCopies = 6;
+/**
+ * Values of a token that one layer holds at once, in multiples of its widths, and arrays of attention scores that exist
+ * side by side: measured, the backward pass the most. By how the engine does attention: at once on packed tokens, or by
+ * products over padded rows.
+ */
+const copies = {
+  atOnce: { hidden: 6, intermediate: 5, scores: 2 },
+  byProducts: { hidden: 8, intermediate: 6, scores: 6 },
+};
 /** Arrays of logits side by side while losses are measured. */
 const logitCopies = 5;
 
@@ -65,7 +68,8 @@ export function joinSizes(a: SearchSize, b: SearchSize): SearchSize {
  * About the most bytes that a search holds at once beside the model's weights: while it is prepared (all tokens, a layer
  * at a time) or while it runs (the suffixes, with the traces of all layers from `from` on).
  */
-export function searchBytes(config: ModelConfig, size: SearchSize, from: number): number {
+export function searchBytes(model: Model, size: SearchSize, from: number): number {
+  const { config } = model;
   const { hiddenSize, intermediateSize, heads, keyValueHeads, headSize, vocabularySize, layers } = config;
   const keysAndValues = 2 * keyValueHeads * headSize;
   const above = layers - from;
@@ -81,17 +85,17 @@ export function searchBytes(config: ModelConfig, size: SearchSize, from: number)
   const preparing =
     spread +
     size.tokens * hiddenSize +
-    pass(config, { rows, tokens: size.tokens, width: size.longestRow, columns: allColumns }) +
+    pass(model, { rows, tokens: size.tokens, width: size.longestRow, columns: allColumns }) +
     layout(config, { rows, tokens: size.tokens, width: size.longestRow, columns: allColumns });
 
   const columns = past + size.longestSuffix;
-  const traced =
-    size.suffixTokens * (2 * hiddenSize + 2 * intermediateSize) +
-    size.rows *
-      (size.longestSuffix * heads * headSize + columns * keysAndValues + heads * size.longestSuffix * columns);
+  const heldByHeads = attendsAtOnce(model, size.longestSuffix)
+    ? size.suffixTokens * ((heads + 2 * keyValueHeads) * headSize + heads * columns)
+    : rows * (size.longestSuffix * heads * headSize + columns * keysAndValues + heads * size.longestSuffix * columns);
+  const traced = size.suffixTokens * (2 * hiddenSize + 2 * intermediateSize) + heldByHeads;
   const measuring = logitCopies * Math.min(size.positions, logitPositions(config)) * vocabularySize;
   const suffixes = { rows, tokens: size.suffixTokens, width: size.longestSuffix, columns };
-  const running = above * traced + layout(config, suffixes) + Math.max(measuring, pass(config, suffixes));
+  const running = above * traced + layout(config, suffixes) + Math.max(measuring, pass(model, suffixes));
   return bytesPerValue * (kept + Math.max(preparing, running));
 }
 
@@ -103,12 +107,13 @@ export interface PassSize {
 }
 
 /** About the most bytes that rows hold while they run through a layer, and what a caller keeps of them between layers. */
-export function passBytes(config: ModelConfig, size: PassSize): { running: number; kept: number } {
+export function passBytes(model: Model, size: PassSize): { running: number; kept: number } {
+  const { config } = model;
   const { hiddenSize, intermediateSize } = config;
   const { rows, tokens, longestRow } = size;
   const shape = { rows, tokens, width: longestRow, columns: longestRow };
   const kept = tokens * (hiddenSize + intermediateSize) + layout(config, shape);
-  return { running: bytesPerValue * (tokens * hiddenSize + pass(config, shape)), kept: bytesPerValue * kept };
+  return { running: bytesPerValue * (tokens * hiddenSize + pass(model, shape)), kept: bytesPerValue * kept };
 }
 
 /** Rows of up to `width` new tokens that see up to `columns`. */
@@ -120,14 +125,15 @@ interface Shape {
 }
 
 /** Values that one layer holds at once. */
-function pass(config: ModelConfig, { rows, tokens, width, columns }: Shape): number {
-  const { hiddenSize, intermediateSize, heads, keyValueHeads, headSize } = config;
+function pass(model: Model, { rows, tokens, width, columns }: Shape): number {
+  const { hiddenSize, intermediateSize, heads, keyValueHeads, headSize } = model.config;
+  const atOnce = attendsAtOnce(model, width);
+  const { hidden, intermediate, scores } = copies[atOnce ? 'atOnce' : 'byProducts'];
   const slots = (heads + 2 * keyValueHeads) * headSize;
-  return (
-    tokens * (hiddenCopies * hiddenSize + intermediateCopies * intermediateSize + 3 * slots) +
-    rows *
-      (2 * width * heads * headSize + columns * 2 * keyValueHeads * headSize + scoreCopies * heads * width * columns)
-  );
+  const attention = atOnce
+    ? scores * tokens * heads * columns
+    : rows * (2 * width * heads * headSize + columns * 2 * keyValueHeads * headSize + scores * heads * width * columns);
+  return tokens * (hidden * hiddenSize + intermediate * intermediateSize + 3 * slots) + attention;
 }
 
 /** Rotations of every slot, masks, and the indices by which heads are gathered. */

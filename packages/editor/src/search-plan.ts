@@ -1,5 +1,5 @@
 import { ErrataError } from '@errata/contracts';
-import type { ModelConfig } from '@errata/model';
+import type { Model } from '@errata/model';
 import { joinSizes, type SearchSize, searchBytes, sizeOf } from './search-memory.js';
 import { sharedLengths } from './shared-prefixes.js';
 import type { TargetRow } from './target-rows.js';
@@ -18,7 +18,7 @@ export interface PlannedEdit {
  * @throws ErrataError OUT_OF_MEMORY naming an edit that does not fit even alone
  */
 export function plannedEdits(
-  config: ModelConfig,
+  model: Model,
   {
     request,
     rows,
@@ -36,7 +36,7 @@ export function plannedEdits(
   });
   return [...byEdit].map(([edit, own]) => {
     const size = sizeOf(own.rows, own.shared);
-    const bytes = searchBytes(config, size, from);
+    const bytes = searchBytes(model, size, from);
     if (bytes > memoryBytes)
       throw new ErrataError(
         'OUT_OF_MEMORY',
@@ -51,11 +51,11 @@ export function plannedEdits(
  * similar length together, so that few tokens are padding.
  */
 export function planSearches(
-  config: ModelConfig,
+  model: Model,
   edits: readonly PlannedEdit[],
   { from, memoryBytes }: { from: number; memoryBytes: number },
 ): PlannedEdit[][] {
-  const fits = (size: SearchSize): boolean => searchBytes(config, size, from) <= memoryBytes;
+  const fits = (size: SearchSize): boolean => searchBytes(model, size, from) <= memoryBytes;
   if (edits.length === 0) return [];
   if (fits(edits.map(({ size }) => size).reduce(joinSizes))) return [[...edits]];
   const ordered = [...edits].sort((a, b) => a.request - b.request || a.size.longestSuffix - b.size.longestSuffix);

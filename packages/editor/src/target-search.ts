@@ -10,6 +10,7 @@ import {
   scoped,
   type Tensor,
   type TracedRun,
+  tracePart,
 } from '@errata/model';
 import { createObjective, evaluateObjective, type Objective } from './objective.js';
 import { SearchState } from './search-state.js';
@@ -24,6 +25,8 @@ export interface Search {
 }
 
 export interface LoopOptions {
+  /** Leave finished edits in the batch. */
+  readonly keepFinished?: boolean;
   /** Changes of layers above the last edited one. */
   readonly deltas?: Deltas;
   readonly pause?: Pause;
@@ -92,13 +95,8 @@ export async function searchStep(model: Model, search: Search, from: number, opt
     }
     if (search.states.every((state) => state.over)) return false;
 
-    const toHidden = await backward(model, gradient, layout, run, { from, ...options });
-    const atLookup = pickRows(model, toHidden, layout.starts);
-    toHidden.dispose();
-    const values = (await atLookup.data()) as Float32Array;
-    atLookup.dispose();
-    const owners = rows.map((row) => row.edit);
-    for (const [edit, slope] of sumByEdit(owners, values, model.config.hiddenSize)) {
+    const slopes = await slopesOfDeltas(model, search, { run, gradient }, { from, ...options });
+    for (const [edit, slope] of slopes) {
       const state = search.states[edit];
       if (!state.over) state.advance(slope);
     }
@@ -109,24 +107,55 @@ export async function searchStep(model: Model, search: Search, from: number, opt
   }
 }
 
+/** By edit that is not over: the gradient of δ. */
+async function slopesOfDeltas(
+  model: Model,
+  search: Search,
+  { run, gradient }: { run: TracedRun; gradient: Tensor },
+  { keepFinished, ...options }: LoopOptions & { readonly from: number },
+): Promise<Map<number, Float64Array>> {
+  const { layout, rows } = search.suffixes;
+  const kept = keepFinished ? null : unfinished(search);
+  const part = kept && tracePart(model, run, layout, kept.rows);
+  const picked = kept && part ? pickRows(model, gradient, kept.positions) : null;
+  try {
+    const among = part?.layout ?? layout;
+    const toHidden = await backward(model, picked ?? gradient, among, run, { part, ...options });
+    const atLookup = pickRows(model, toHidden, among.starts);
+    toHidden.dispose();
+    const values = (await atLookup.data()) as Float32Array;
+    atLookup.dispose();
+    const owners = (kept && part ? kept.rows.map((r) => rows[r]) : rows).map((row) => row.edit);
+    return sumByEdit(owners, values, model.config.hiddenSize);
+  } finally {
+    part?.dispose();
+    picked?.dispose();
+  }
+}
+
+/** Rows and watched positions of the edits that are not over; null where none is over. */
+function unfinished({ suffixes, states }: Search): { rows: number[]; positions: number[] } | null {
+  const found = { rows: [] as number[], positions: [] as number[] };
+  let at = 0;
+  for (const [r, row] of suffixes.rows.entries()) {
+    const over = states[row.edit].over;
+    if (!over) found.rows.push(r);
+    for (let i = 0; i < row.watched.length; i++, at++) if (!over) found.positions.push(at);
+  }
+  return found.rows.length === suffixes.rows.length ? null : found;
+}
+
 /** Takes the rows of edits that are over out of the batch; one at least must be left. */
 export function dropFinished(model: Model, search: Search): void {
-  const { rows } = search.suffixes;
-  const isOver = (edit: number): boolean => search.states[edit].over;
-  const keep = rows.flatMap((row, r) => (isOver(row.edit) ? [] : [r]));
-  if (keep.length === rows.length || !search.objective) return;
-  const positions: number[] = [];
-  let at = 0;
-  rows.forEach((row) => {
-    for (let i = 0; i < row.watched.length; i++, at++) if (!isOver(row.edit)) positions.push(at);
-  });
+  const kept = unfinished(search);
+  if (!kept || !search.objective) return;
   const { anchors, offsets } = search.objective;
   search.objective = {
-    anchors: pickRows(model, anchors, positions),
-    offsets: Float64Array.from(positions, (position) => offsets[position]),
+    anchors: pickRows(model, anchors, kept.positions),
+    offsets: Float64Array.from(kept.positions, (position) => offsets[position]),
   };
   anchors.dispose();
-  search.suffixes = narrowSuffixes(model, search.suffixes, keep);
+  search.suffixes = narrowSuffixes(model, search.suffixes, kept.rows);
 }
 
 function lossesByEdit(

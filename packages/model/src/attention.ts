@@ -9,6 +9,11 @@ import type { KeyValues, LayerWeights, Model, Tensor } from './types.js';
  */
 const shortRow = 48;
 
+/** Whether rows of up to `width` new tokens are attended to by one operation, and not by products over padded rows. */
+export function attendsAtOnce({ engine }: Model, width: number): boolean {
+  return engine.ops.attention !== null && width <= shortRow;
+}
+
 /** What the backward pass of attention needs. */
 export type HeadsTrace =
   // A function, as the tensors of a plan are not the trace's to free.
@@ -37,7 +42,7 @@ export function mixHeads(
   const { heads, keyValueHeads, headSize, scoreCap } = model.config;
   const { ops } = model.engine;
   const view = layout.view(weights.attention);
-  if (!ops.attention || layout.width > shortRow) {
+  if (!ops.attention || !attendsAtOnce(model, layout.width)) {
     const { mixed, heads: padded } = mixPadded(model, view, projected, layout, past);
     const { keys, values } = padded;
     return { mixed, keyValues: () => ({ keys, values }), trace: { kind: 'padded', ...padded } };

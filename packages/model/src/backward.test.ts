@@ -8,10 +8,17 @@ import { free } from './memory.js';
 import { generator, tinyModel, tinyTraits } from './testing.js';
 import type { Deltas, KeyValues, Model, Tensor } from './types.js';
 
-describe.each(Object.entries(tinyTraits))('backward pass of a %s model', (_, traits) => {
+const cases = Object.entries(tinyTraits).flatMap(([name, traits]) => [
+  { name, traits, way: 'at once' },
+  { name, traits, way: 'by products' },
+]);
+
+describe.each(cases)('backward pass of a $name model, attention $way', ({ traits, way }) => {
   let model: Model;
   beforeAll(async () => {
-    model = tinyModel(await createEngine(), 7, traits);
+    const engine = await createEngine();
+    const ops = way === 'at once' ? engine.ops : { ...engine.ops, attention: null };
+    model = tinyModel({ ...engine, ops }, 7, traits);
   });
 
   const randoms = (length: number, seed: number): Float32Array => {

@@ -13,6 +13,7 @@ import type { Layout } from './layout.js';
 import { linear, linearBackward } from './linear.js';
 import { free, scoped } from './memory.js';
 import { type NormTrace, normalizeBackward, rmsNormBackward } from './norm.js';
+import type { TracePart } from './trace-part.js';
 import type { Deltas, KeyValues, LayerDelta, LayerWeights, Model, Pause, Tensor } from './types.js';
 
 /** Hidden states after a run of layers with what their gradient needs. */
@@ -93,6 +94,15 @@ export function disposeTrace(model: Model, run: TracedRun): void {
   free(model.engine.tf, run.hidden, run.traces);
 }
 
+/** Options of {@link backward}. */
+export interface BackwardOptions {
+  readonly from: number;
+  readonly deltas?: Deltas;
+  /** Goes over a part of the run alone; layout, gradient and result are then the part's. */
+  readonly part?: TracePart | null;
+  readonly pause?: Pause;
+}
+
 /**
  * Gradient with respect to the hidden states that entered a traced run, [tokens, hidden size], from the gradient with
  * respect to those that left it, of the shape of {@link TracedRun.hidden}. Weights, past keys and past values are constants.
@@ -102,17 +112,18 @@ export async function backward(
   gradient: Tensor,
   layout: Layout,
   run: TracedRun,
-  options: { from: number; deltas?: Deltas; pause?: Pause },
+  options: BackwardOptions,
 ): Promise<Tensor> {
   const last = run.traces.length - 1;
-  if (run.leaving && last < 0) return spreadRows(model, gradient, run.leaving, layout.tokens);
+  const { leaving } = options.part ?? run;
+  if (leaving && last < 0) return spreadRows(model, gradient, leaving, layout.tokens);
   let current = gradient;
   for (let i = last; i >= 0; i--) {
     const layer = options.from + i;
     const next = scoped(model.engine.tf, () =>
-      blockBackward(model, model.weights.layers[layer], current, layout, run.traces[i], {
+      blockBackward(model, model.weights.layers[layer], current, layout, options.part?.trace(i) ?? run.traces[i], {
         delta: options.deltas?.get(layer),
-        leaving: i === last ? run.leaving : null,
+        leaving: i === last ? leaving : null,
       }),
     );
     if (current !== gradient) current.dispose();

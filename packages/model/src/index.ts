@@ -1,6 +1,7 @@
 export { type Architecture, architectureOf, families } from './architectures/families.js';
 export type { Family, LayerNames, TensorNames } from './architectures/family.js';
 export { folderConfigOf } from './architectures/to-folder.js';
+export { attendsAtOnce } from './attention.js';
 export { backward, disposeTrace, forwardTraced, type TracedRun } from './backward.js';
 export { activate, attend, keysAndValues, project } from './block.js';
 export { type ChatPromptOptions, chatPrompt, type TemplateMessage } from './chat-template.js';
@@ -47,6 +48,7 @@ export {
   tokenizerFromGguf,
 } from './tokenizer.js';
 export { type FolderTokenizer, folderTokenizerOf } from './tokenizers/to-json.js';
+export { type TracePart, tracePart } from './trace-part.js';
 export type { Deltas, KeyValues, LayerDelta, LayerWeights, Model, ModelWeights, Pause, Tensor, Tf } from './types.js';
 export { orderRotaryRows } from './weight-rows.js';
 export type { WeightSource, WeightTensor } from './weight-source.js';
