@@ -64,69 +64,109 @@ export function* encodeRows(rows: Iterable<readonly CopyField[]>): Generator<Buf
   yield int(END_OF_ROWS, 2);
 }
 
-/** Takes a field as it comes in, piece by piece. */
+/** Takes a field as it comes in, piece by piece; a piece may change after the call. */
 export type FieldSink = (piece: Buffer) => void;
 /** Chooses where a field goes by the fields before it in its row and its length; null for into the row. */
 export type SinkOf = (before: readonly (Buffer | null)[], length: number) => FieldSink | null;
+/** The fields of a row, null where one is NULL. One that went to a sink is empty. */
+export type Row = readonly (Buffer | null)[];
 
-/** Reads exact numbers of bytes from a stream of chunks, joining only what is asked for. */
-class ByteReader {
-  private chunk: Buffer | null = null;
-  private offset = 0;
+const NO_SINK: SinkOf = () => null;
+const IGNORE = () => undefined;
 
-  constructor(private readonly source: AsyncIterator<Buffer>) {}
+/** The rows of a COPY … TO STDOUT (FORMAT binary), out of its bytes as they come in. */
+export class RowDecoder {
+  readonly #word = Buffer.alloc(SIGNATURE.length);
+  #row: (Buffer | null)[] = [];
+  /** Of the row. */
+  #fields = 0;
+  #bytes = 0;
+  /** Of what is being read, where it goes and what is done then. */
+  #missing = 0;
+  #sink: FieldSink = IGNORE;
+  #then: () => void = IGNORE;
+  #ended = false;
 
-  async take(size: number): Promise<Buffer> {
-    const parts: Buffer[] = [];
-    await this.pass(size, (part) => void parts.push(part));
-    return parts.length === 1 ? parts[0] : Buffer.concat(parts, size);
+  /** @param onRow is told of every row when it is whole, with the bytes of its fields, before the next one begins */
+  constructor(
+    private readonly onRow: (row: Row, bytes: number) => void,
+    private readonly sinkOf: SinkOf = NO_SINK,
+  ) {
+    this.#expect(SIGNATURE.length, this.#begin);
   }
 
-  async pass(size: number, sink: FieldSink): Promise<void> {
-    for (let missing = size; missing > 0; ) {
-      if (this.chunk === null) {
-        const next = await this.source.next();
-        if (next.done) throw new Error(`COPY ended ${missing} bytes early`);
-        this.chunk = next.value;
-        this.offset = 0;
-      }
-      const part = this.chunk.subarray(this.offset, this.offset + missing);
-      missing -= part.length;
-      this.offset += part.length;
-      if (this.offset === this.chunk.length) this.chunk = null;
-      sink(part);
+  /** @param chunk may change after the call @throws Error the bytes are no such stream */
+  push(chunk: Buffer): void {
+    for (let at = 0; at < chunk.length; ) {
+      const part = chunk.subarray(at, at + this.#missing);
+      at += part.length;
+      this.#missing -= part.length;
+      this.#sink(part);
+      while (this.#missing === 0) this.#then();
     }
   }
 
-  async drain(): Promise<void> {
-    while (!(await this.source.next()).done);
+  /** @throws Error rows are missing */
+  end(): void {
+    if (!this.#ended) throw new Error(`COPY ended ${this.#missing} bytes early`);
   }
-}
 
-/**
- * The rows of a COPY … TO STDOUT (FORMAT binary): each field as its bytes, null where it is NULL. A field that went to a
- * sink is empty.
- */
-export async function* decodeRows(
-  source: AsyncIterator<Buffer>,
-  sinkOf: SinkOf = () => null,
-): AsyncGenerator<(Buffer | null)[]> {
-  const reader = new ByteReader(source);
-  const signature = await reader.take(SIGNATURE.length);
-  if (!signature.equals(SIGNATURE)) throw new Error('COPY did not answer in binary format');
-  await reader.take(4);
-  await reader.take((await reader.take(4)).readInt32BE());
-  for (;;) {
-    const fields = (await reader.take(2)).readInt16BE();
-    if (fields === END_OF_ROWS) break;
-    const row: (Buffer | null)[] = [];
-    for (let i = 0; i < fields; i++) {
-      const length = (await reader.take(4)).readInt32BE();
-      const sink = length === NULL_LENGTH ? null : sinkOf(row, length);
-      if (sink !== null) await reader.pass(length, sink);
-      row.push(length === NULL_LENGTH ? null : await reader.take(sink === null ? length : 0));
-    }
-    yield row;
+  #take(length: number, sink: FieldSink, then: () => void): void {
+    this.#missing = length;
+    this.#sink = sink;
+    this.#then = then;
   }
-  await reader.drain();
+
+  #fill(into: Buffer, then: () => void): void {
+    let at = 0;
+    const sink: FieldSink = (piece) => {
+      at += piece.copy(into, at);
+    };
+    this.#take(into.length, sink, then);
+  }
+
+  #expect(size: number, then: (word: Buffer) => void): void {
+    this.#fill(this.#word.subarray(0, size), () => then(this.#word));
+  }
+
+  readonly #begin = (word: Buffer): void => {
+    if (!word.equals(SIGNATURE)) throw new Error('COPY did not answer in binary format');
+    this.#expect(8, (flags) => this.#take(flags.readInt32BE(4), IGNORE, () => this.#expect(2, this.#count)));
+  };
+
+  readonly #count = (word: Buffer): void => {
+    this.#fields = word.readInt16BE();
+    this.#row = [];
+    this.#bytes = 0;
+    this.#ended = this.#fields === END_OF_ROWS;
+    if (this.#ended) this.#take(Number.POSITIVE_INFINITY, IGNORE, IGNORE);
+    else this.#next();
+  };
+
+  #next(): void {
+    if (this.#row.length < this.#fields) {
+      this.#expect(4, this.#field);
+      return;
+    }
+    this.onRow(this.#row, this.#bytes);
+    this.#expect(2, this.#count);
+  }
+
+  readonly #field = (word: Buffer): void => {
+    const length = word.readInt32BE();
+    if (length === NULL_LENGTH) {
+      this.#row.push(null);
+      this.#next();
+      return;
+    }
+    this.#bytes += length;
+    const sink = this.sinkOf(this.#row, length);
+    const field = Buffer.allocUnsafe(sink === null ? length : 0);
+    const then = () => {
+      this.#row.push(field);
+      this.#next();
+    };
+    if (sink === null) this.#fill(field, then);
+    else this.#take(length, sink, then);
+  };
 }

@@ -2,9 +2,11 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
-import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
-import { type CopyField, decodeRows, encodeRows, type SinkOf } from './copy.js';
+import { from as copyFrom } from 'pg-copy-streams';
+import { type CopyField, encodeRows, type Row } from './copy.js';
+import { copyRowsOut, type RowReader } from './copy-out.js';
 import { type Prisma, PrismaClient } from './generated/client.js';
+import { LendingSocket } from './lending-socket.js';
 
 /** Longest a single statement may run; COPY of tensors has its own limit. */
 const STATEMENT_TIMEOUT_MS = 30_000;
@@ -13,6 +15,7 @@ const COPY_TIMEOUT_MS = 600_000;
 /** Longest wait for a free connection or for the server to accept one. */
 const CONNECT_TIMEOUT_MS = 10_000;
 const TRANSACTION_TIMEOUT_MS = 60_000;
+const ROWS: RowReader<Row> = { rowOf: (row) => row };
 
 /** What the store writes to its log; pino fits. */
 export interface StoreLogger {
@@ -29,7 +32,8 @@ export interface Database {
   /** Runs in one transaction of pg's, for work that mixes records with COPY. */
   session<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T>;
   /** Streams the rows of `COPY (query) TO STDOUT`. The query takes no parameters: only checked values may be in it. */
-  copyOut(query: string, sinkOf?: SinkOf): AsyncGenerator<(Buffer | null)[]>;
+  copyOut(query: string): AsyncGenerator<Row>;
+  copyOut<Item>(query: string, reader: RowReader<Item>): AsyncGenerator<Item>;
   close(): Promise<void>;
 }
 
@@ -57,6 +61,7 @@ export function openDatabase(databaseUrl: string, poolSize: number, logger?: Sto
     idle_in_transaction_session_timeout: 2 * TRANSACTION_TIMEOUT_MS,
     application_name: 'errata',
     keepAlive: true,
+    stream: () => new LendingSocket(),
   });
   // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
   pool.on('error', (error) => logger?.warn({ error: error.message }, 'an idle database connection was lost'));
@@ -83,13 +88,12 @@ export function openDatabase(databaseUrl: string, poolSize: number, logger?: Sto
     }
   }
 
-  async function* copyOut(query: string, sinkOf?: SinkOf): AsyncGenerator<(Buffer | null)[]> {
+  async function* copyOut<Item>(query: string, reader: RowReader<Item | Row> = ROWS): AsyncGenerator<Item | Row> {
     const client = await pool.connect();
     let finished = false;
     try {
       await client.query(`BEGIN READ ONLY; SET LOCAL statement_timeout = ${COPY_TIMEOUT_MS}`);
-      const source = client.query(copyTo(`COPY (${query}) TO STDOUT (FORMAT binary)`));
-      yield* decodeRows(source[Symbol.asyncIterator](), sinkOf);
+      yield* copyRowsOut(client, `COPY (${query}) TO STDOUT (FORMAT binary)`, reader);
       await client.query('COMMIT');
       finished = true;
     } finally {

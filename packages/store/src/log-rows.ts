@@ -1,6 +1,6 @@
 import { ErrataError } from '@errata/contracts';
 import { float32Array, float32Bytes, float64Bytes, float64Numbers } from './bytes.js';
-import type { CopyField } from './copy.js';
+import type { CopyField, Row } from './copy.js';
 import { damagedTensors, type EntryTensor, entryHash, tensorHashes } from './hash.js';
 import { unknownPosition, unknownStream } from './locks.js';
 import type { LogEntry, Matrix, StoredLogEntry } from './types.js';
@@ -99,7 +99,7 @@ function matrix(rows: number, columns: number, bytes: Buffer): Matrix {
 }
 
 /** A row of {@link selectEntries} as an entry. */
-export function readEntryRow(streamId: string, row: readonly (Buffer | null)[]): StoredLogEntry {
+export function readEntryRow(streamId: string, row: Row): StoredLogEntry {
   const field = (index: number): Buffer => {
     const bytes = row[index];
     if (!bytes) throw new ErrataError('LOG_CORRUPT', `a log entry of ${streamId} lacks its column ${index}`);
@@ -129,7 +129,7 @@ export function readEntryRow(streamId: string, row: readonly (Buffer | null)[]):
 }
 
 /** Which tensors of an entry do not match the hashes that the same row of {@link selectEntries} has of them. */
-export function damagedOfRow(entry: StoredLogEntry, row: readonly (Buffer | null)[]): EntryTensor[] {
+export function damagedOfRow(entry: StoredLogEntry, row: Row): EntryTensor[] {
   return damagedTensors(entry, row[11] ?? Buffer.alloc(0));
 }
 

@@ -2,7 +2,8 @@ import { createHash, type Hash } from 'node:crypto';
 import { ErrataError } from '@errata/contracts';
 import { inHostOrder } from './bytes.js';
 import type { ChunkStore, StoredChunk } from './chunks.js';
-import type { FieldSink } from './copy.js';
+import type { FieldSink, Row } from './copy.js';
+import type { RowReader } from './copy-out.js';
 import type { Database } from './database.js';
 import type { SnapshotStore, SnapshotTensor } from './snapshot-types.js';
 
@@ -12,8 +13,6 @@ export const TENSOR_NAME = /^[a-z0-9][a-z0-9/-]{0,99}$/;
 const READ_AHEAD = 3;
 
 const COLUMNS = 't.name, t.element, t.rows, t.columns, c.id, c.bytes, c.codec, c.location, c.data';
-
-type Row = readonly (Buffer | null)[];
 
 /** The fields of a row before its data. */
 function readHead([name, element, rows, columns, id, bytes, codec, location]: Row) {
@@ -25,15 +24,14 @@ type Head = ReturnType<typeof readHead>;
 
 /** A tensor whose chunks come in. */
 class Incoming {
-  readonly #data: SnapshotTensor['data'];
   readonly #bytes: Buffer;
   readonly #chunks: Promise<void>[] = [];
   #at = 0;
 
   constructor(private readonly head: Head) {
-    const length = head.rows * head.columns;
-    this.#data = head.element === 'fp32' ? new Float32Array(length) : new Float64Array(length);
-    this.#bytes = Buffer.from(this.#data.buffer);
+    const { element, rows, columns } = head;
+    // Every byte is written, or the tensor is not finished.
+    this.#bytes = Buffer.allocUnsafeSlow(rows * columns * (element === 'fp32' ? 4 : 8));
   }
 
   get name(): string {
@@ -54,12 +52,15 @@ class Incoming {
     };
   }
 
-  /** @param body of the chunk; null where it is in its place */
-  async add({ bytes }: Head['chunk'], body: Promise<Buffer> | null): Promise<void> {
+  /** Takes room for the next chunk. @returns puts it there */
+  reserve({ bytes }: Head['chunk']): (chunk: Buffer) => void {
     const at = this.#at;
     this.#at += bytes;
-    if (body === null) return;
-    const placed = body.then((chunk) => void chunk.copy(this.#bytes, at));
+    return (chunk) => void chunk.copy(this.#bytes, at);
+  }
+
+  /** Waits for all but the last few of the chunks that are not in their place yet. */
+  async add(placed: Promise<void>): Promise<void> {
     // Whoever finishes the tensor is told.
     placed.catch(() => undefined);
     this.#chunks.push(placed);
@@ -69,15 +70,26 @@ class Incoming {
   /** @throws ErrataError LOG_CORRUPT */
   async finish(): Promise<SnapshotTensor> {
     await Promise.all(this.#chunks);
-    const { name, rows, columns } = this.head;
+    const { name, element, rows, columns } = this.head;
     if (this.#at !== this.#bytes.length)
       throw new ErrataError('LOG_CORRUPT', `${name} has ${this.#at} of ${this.#bytes.length} bytes`);
-    return { name, rows, columns, data: inHostOrder(this.#data) };
+    const { buffer } = this.#bytes;
+    const data = element === 'fp32' ? new Float32Array(buffer) : new Float64Array(buffer);
+    return { name, rows, columns, data: inHostOrder(data) };
   }
 }
 
+/** A chunk that came in. */
+interface Arrival {
+  readonly tensor: Incoming;
+  /** It is still to be decoded and put in its place; null where it was, and is what it should be. */
+  readonly waiting: { readonly chunk: StoredChunk; readonly place: (chunk: Buffer) => void } | null;
+  /** It is the last of its tensor. */
+  readonly last: boolean;
+}
+
 /** Puts chunks together to tensors. What lies in the rows is hashed as it comes in, and copied once. */
-class Assembly {
+class Assembly implements RowReader<Arrival> {
   #current: Incoming | undefined;
   #hash: Hash | null = null;
 
@@ -90,8 +102,8 @@ class Assembly {
     return sink;
   };
 
-  /** @returns the tensor that a row completes @throws ErrataError LOG_CORRUPT */
-  async add(row: Row, decode: (chunk: StoredChunk) => Promise<Buffer>): Promise<SnapshotTensor | null> {
+  /** @throws ErrataError LOG_CORRUPT */
+  readonly rowOf = (row: Row): Arrival => {
     const head = readHead(row);
     const { chunk } = head;
     const tensor = this.#of(head);
@@ -99,15 +111,15 @@ class Assembly {
     this.#hash = null;
     if (hash !== null && hash.digest('hex') !== chunk.id)
       throw new ErrataError('LOG_CORRUPT', `chunk ${chunk.id} does not match its hash`);
-    await tensor.add(chunk, hash === null ? decode({ ...chunk, data: row[8] }) : null);
-    return tensor.complete ? this.finish() : null;
-  }
+    const place = tensor.reserve(chunk);
+    const last = tensor.complete;
+    if (last) this.#current = undefined;
+    return { tensor, waiting: hash === null ? { chunk: { ...chunk, data: row[8] }, place } : null, last };
+  };
 
-  /** The tensor that is not complete. @throws ErrataError LOG_CORRUPT */
-  async finish(): Promise<SnapshotTensor | null> {
-    const tensor = this.#current;
-    this.#current = undefined;
-    return tensor === undefined ? null : tensor.finish();
+  /** @throws ErrataError LOG_CORRUPT a tensor is not complete */
+  async end(): Promise<void> {
+    await this.#current?.finish();
   }
 
   #of(head: Head): Incoming {
@@ -136,13 +148,13 @@ export function snapshotReads(
       JOIN chunks c ON c.id = s.chunk_id ORDER BY n.place, s.index`;
     const missing = new Set(names);
     const assembly = new Assembly();
-    for await (const row of db.copyOut(query, assembly.sinkOf)) {
-      const tensor = await assembly.add(row, chunks.decode);
-      if (tensor === null) continue;
+    for await (const { tensor, waiting, last } of db.copyOut(query, assembly)) {
+      if (waiting !== null) await tensor.add(chunks.decode(waiting.chunk).then(waiting.place));
+      if (!last) continue;
       if (!missing.delete(tensor.name)) throw new ErrataError('LOG_CORRUPT', `${tensor.name} has too many chunks`);
-      await use(tensor);
+      await use(await tensor.finish());
     }
-    await assembly.finish();
+    await assembly.end();
     for (const name of missing) throw unknownTensor(snapshotId, name);
   };
 

@@ -1,4 +1,5 @@
 import { type BatchKind, type EditorConfig, editorConfigHash } from '@errata/contracts';
+import type { Row } from './copy.js';
 import type { FoundDamage } from './damage-types.js';
 import type { Database } from './database.js';
 import { batchHash, genesisHash } from './hash.js';
@@ -48,7 +49,7 @@ function pages(parts: readonly Part[]): { owner: string; seqs: number[] }[] {
 }
 
 /** What of an entry is damaged: tensors by name, or the record of their hashes, or of the entry itself. */
-function damageOf(entry: StoredLogEntry, row: readonly (Buffer | null)[]): FoundDamage[] {
+function damageOf(entry: StoredLogEntry, row: Row): FoundDamage[] {
   const tensors = damagedOfRow(entry, row);
   const intact = entryIntact(entry);
   if (intact && tensors.length === 0) return [];

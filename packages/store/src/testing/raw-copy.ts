@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
-import { decodeRows } from '../copy.js';
+import { RowDecoder } from '../copy.js';
 import { copyRows } from './synthetic-log.js';
 
 /** What a snapshot travels in. */
@@ -41,7 +41,9 @@ export async function openRawCopy(url: string): Promise<RawCopy> {
       );
       const read = await timed(async () => {
         const source = client.query(copyTo('COPY (SELECT data FROM raw_copy ORDER BY id) TO STDOUT (FORMAT binary)'));
-        for await (const _ of decodeRows(source[Symbol.asyncIterator]()));
+        const decoder = new RowDecoder(() => undefined);
+        for await (const chunk of source) decoder.push(chunk as Buffer);
+        decoder.end();
       });
       return { write, read };
     },
