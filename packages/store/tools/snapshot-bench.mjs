@@ -3,7 +3,7 @@
 // Prints one JSON line: medians of the rounds. Needs `tsc -b packages/store` first.
 // [--rows 576] [--columns 1536] [--tensors 5] [--rounds 20]
 import { parseArgs } from 'node:util';
-import { openRawCopy, startStreamServer, writeSyntheticLog } from '../dist/testing/index.js';
+import { collectGarbage, openRawCopy, startStreamServer, writeSyntheticLog } from '../dist/testing/index.js';
 
 const { values } = parseArgs({
   options: {
@@ -44,11 +44,13 @@ try {
       return { name: `${layer}/delta`, rows, columns, data };
     });
     const key = { streamId: stream.id, seq: round, kind: 'weights', form: 'bench' };
+    collectGarbage();
     let begun = performance.now();
     const { snapshot } = await store.saveSnapshot(key, made);
     found.write.push(performance.now() - begun);
-    begun = performance.now();
     const names = made.map(({ name }) => name);
+    collectGarbage();
+    begun = performance.now();
     await store.readSnapshotTensors(snapshot.id, names, async () => undefined);
     found.read.push(performance.now() - begun);
     const bare = await raw.copy(made.map(({ data }) => Buffer.from(data.buffer)));

@@ -3,7 +3,14 @@ import { parseArgs } from 'node:util';
 import { requirePreset } from '@errata/editor';
 import { createDelta, type Deltas, disposeDelta, loadModel, type Model, scoreContinuations } from '@errata/model';
 import type { Matrix, Store } from '@errata/store';
-import { type LogBytes, logBytes, openRawCopy, startStreamServer, writeSyntheticLog } from '@errata/store/testing';
+import {
+  collectGarbage,
+  type LogBytes,
+  logBytes,
+  openRawCopy,
+  startStreamServer,
+  writeSyntheticLog,
+} from '@errata/store/testing';
 import { createEngine } from '@errata/tensor';
 import { StreamStates } from './stream-states.js';
 import { WeightSnapshots } from './weight-snapshots.js';
@@ -118,6 +125,7 @@ try {
   for (let seq = every; seq <= positions; seq += every) {
     const held = await writer.foldsAt(stream.id, seq);
     if (held === null) continue;
+    collectGarbage();
     const { ms, result } = await timed(() => snapshots.save(stream.id, held));
     held.release();
     if (!result.created) continue;
@@ -126,6 +134,7 @@ try {
     taken++;
     const read: Buffer[] = [];
     const names = layers.map((layer) => `${layer}/delta`);
+    collectGarbage();
     readMs += (
       await timed(() =>
         store.readSnapshotTensors(
