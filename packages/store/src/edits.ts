@@ -117,10 +117,11 @@ export function unknownEdit(streamId: string, editId: string): ErrataError {
 export async function activeAt(tx: Transaction, stream: Stream, seq: number): Promise<Edit[]> {
   const placed = new Map((await placementsAt(tx, stream.id, seq)).map((one) => [one.editId, one]));
   const rows = await tx.edit.findMany({ where: { id: { in: [...placed.keys()] } }, orderBy: { ordinal: 'asc' } });
-  const inheritance = await inheritanceOf(tx, { ...stream, head: seq });
-  const statuses = inheritance && (await inheritedStatuses(tx, inheritance));
-  // An edit that was written again later stands where it stood then.
-  return rows.map((row) => toEdit({ ...row, ...statuses?.get(row.id), ...positionOf(placed.get(row.id)) }));
+  // An edit that was written again later stands where it stood then; one of an origin as it stands while it is in the weights.
+  return rows.map((row) => {
+    const inherited = row.streamId !== stream.id && { status: row.liveStatus, reason: row.liveReason };
+    return toEdit({ ...row, ...inherited, ...positionOf(placed.get(row.id)) });
+  });
 }
 
 export function editRecords(db: Database): Pick<Store, 'listEdits' | 'getEdit' | 'activeEdits' | 'updateEdits'> {

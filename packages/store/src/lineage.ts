@@ -1,4 +1,5 @@
 import type { Database, Transaction } from './database.js';
+import { Prisma } from './generated/client.js';
 import { assertSeq, positionCollected, unknownPosition } from './locks.js';
 import { type Ownership, ownerOf, ownershipOf } from './owners.js';
 import type { Store } from './types.js';
@@ -32,18 +33,23 @@ async function walk(
   let at = seq;
   for (const { streamId: owner, from, to } of owners) {
     if (at < from || at > to || (at <= floor && pieces.length > 0)) continue;
-    const [row] = await tx.$queryRaw<{ seqs: number[] | null; below: number | null }[]>`
-      WITH RECURSIVE walk(seq, parent_seq) AS (
-        SELECT seq, parent_seq FROM batches WHERE stream_id = ${owner} AND seq = ${at} AND status = 'committed'
+    // From run to run: all batches between two turns have the one before as their parent.
+    const bound = Math.max(floor, from - 1);
+    const turn = (last: Prisma.Sql) => Prisma.sql`LEFT JOIN LATERAL (
+      SELECT seq, parent_seq FROM batches
+      WHERE stream_id = ${owner} AND seq <= ${last} AND seq > ${bound} AND parent_seq <> seq - 1
+      ORDER BY seq DESC LIMIT 1) t ON true`;
+    const runs = await tx.$queryRaw<{ first: number; last: number; below: number }[]>`
+      WITH RECURSIVE runs(last, first, below) AS (
+        SELECT b.seq, t.seq, t.parent_seq FROM batches b ${turn(Prisma.sql`b.seq`)}
+        WHERE b.stream_id = ${owner} AND b.seq = ${at} AND b.status = 'committed'
         UNION ALL
-        SELECT b.seq, b.parent_seq FROM walk w
-        JOIN batches b ON b.stream_id = ${owner} AND b.seq = w.parent_seq
-        WHERE w.parent_seq > ${Math.max(floor, from - 1)})
-      SELECT array_agg(seq ORDER BY seq) AS seqs, min(parent_seq) AS below FROM walk`;
-    if (!row?.seqs || row.below === null) throw unknownPosition(streamId, at);
+        SELECT r.below, t.seq, t.parent_seq FROM runs r ${turn(Prisma.sql`r.below`)} WHERE r.below > ${bound})
+      SELECT last, COALESCE(first, ${bound} + 1) AS first, COALESCE(below, ${bound}) AS below FROM runs ORDER BY last`;
+    if (runs.length === 0) throw unknownPosition(streamId, at);
     if (at === seq) await assertKept(tx, owner, seq);
-    pieces.unshift(row.seqs);
-    at = row.below;
+    pieces.unshift(runs.flatMap(({ first, last }) => Array.from({ length: last - first + 1 }, (_, i) => first + i)));
+    at = runs[0].below;
   }
   if (pieces.length === 0) throw unknownPosition(streamId, seq);
   return { seqs: pieces.flat(), below: at };

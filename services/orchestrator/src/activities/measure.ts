@@ -11,7 +11,8 @@ export async function verifyBatch(
   seq: number,
   signal: AbortSignal,
 ): Promise<{ verified: number }> {
-  const edits = (await store.activeEdits(streamId, seq)).filter((edit) => edit.seq === seq && edit.adapter === null);
+  const batch = await store.getClaimedBatch(streamId, seq);
+  const edits = batch.kind === 'apply' ? batch.edits.filter((edit) => edit.adapter === null) : [];
   if (edits.length === 0) return { verified: 0 };
   const state: StateRef = { streamId, seq, staged: [] };
   const limits: CallLimits = { timeoutMs: runtimeTimeoutMs, signal };
