@@ -148,7 +148,7 @@ export const createPublicationRequestSchema = z
 export type CreatePublicationRequest = (typeof createPublicationRequestSchema)['_input'];
 
 const publicationStepSchema = z.object({
-  step: z.enum(['export', 'load', 'verify', 'alias', 'unload', 'fallback']),
+  step: z.enum(['export', 'upload', 'load', 'verify', 'alias', 'unload', 'fallback']),
   at: z.iso.datetime(),
   detail: z.record(z.string(), z.json()),
 });

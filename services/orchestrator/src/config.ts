@@ -40,7 +40,9 @@ const schema = z.object({
   EXPORT_DIR: z.string().min(1).optional(),
   /**
    * Servers that adapters may be published to, a JSON list: [{"name": "gpu", "url": "http://10.0.0.7:8000"}]. Optional:
-   * `exportDir`, where that server sees EXPORT_DIR; `apiKey`; `addresses`, the only addresses its name may resolve to.
+   * `exportDir`, where that server sees EXPORT_DIR; `objects`, object storage that exports are uploaded to from EXPORT_DIR first
+   * (s3://bucket/prefix; credentials from EXPORT_S3_…), with `exportDir` then where the server sees that; `apiKey`; `addresses`, the
+   * only addresses its name may resolve to.
    */
   PUBLISH_TARGETS: z.string().default('[]').transform(parseJson).pipe(z.array(publishTargetSchema)),
   /**

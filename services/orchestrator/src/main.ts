@@ -10,6 +10,7 @@ import { startCollections } from './collections.js';
 import { readConfig } from './config.js';
 import { covarianceRuns } from './covariance-runs.js';
 import { createMetrics } from './metrics.js';
+import { connectTargets } from './publishing/target.js';
 import { snapshotPolicy } from './snapshot-policy.js';
 import { exportStreamMetrics } from './stream-metrics.js';
 import { startSweeps } from './sweep.js';
@@ -32,6 +33,7 @@ Runtime.install({
 
 const objectSettings = readS3Settings(process.env, 'SNAPSHOT_S3_');
 const objects = objectSettings && connectS3(objectSettings);
+const targetObjects = connectTargets(config.PUBLISH_TARGETS, process.env);
 const store = createStore({ databaseUrl: config.DATABASE_URL, objects });
 const nativeConnection = await NativeConnection.connect({ address: config.TEMPORAL_ADDRESS });
 const connection = await Connection.connect({ address: config.TEMPORAL_ADDRESS });
@@ -64,7 +66,7 @@ const workers = await createWorkers({
     runtime,
     fleet,
     covariances: covarianceRuns(client),
-    publishing: { targets: config.PUBLISH_TARGETS, exportDir: config.EXPORT_DIR },
+    publishing: { targets: config.PUBLISH_TARGETS, exportDir: config.EXPORT_DIR, objects: targetObjects },
     snapshots,
     receivers: config.WEBHOOK_TARGETS,
     logger,
@@ -95,6 +97,7 @@ onShutdown(logger, async () => {
   await nativeConnection.close();
   await store.close();
   objects?.close();
+  for (const each of targetObjects.values()) each.close();
   await tracing.stop();
 });
 logger.info({ ready: true, metrics: metricsServer.address, taskQueues: workers.taskQueues }, 'orchestrator is polling');

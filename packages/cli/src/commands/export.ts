@@ -10,14 +10,13 @@ import {
   exportFormats,
   exportLimits,
 } from '@errata/contracts';
-import { connectS3, readS3Settings, type S3Objects, s3Address } from '@errata/objects';
+import { connectS3, readS3Settings, type S3Objects, s3Address, uploadFolder } from '@errata/objects';
 import { type Command, Option } from 'commander';
 import { type CliContext, type ContextOf, findStream, fromHere, streamOption } from '../context.js';
 import { downloadFolder } from '../download-folder.js';
 import { UsageError } from '../failure.js';
 import { bar } from '../start/output.js';
 import { textTable } from '../tables.js';
-import { uploadFolder } from '../upload-folder.js';
 import { positionOf } from './position.js';
 
 interface ExportCommandOptions {

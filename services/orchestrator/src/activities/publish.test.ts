@@ -4,7 +4,7 @@ import { startTestDatabase, type TestDatabase } from '@errata/store/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { guardedRequest } from '../publishing/guarded-request.js';
 import { startLoraServer, type TestLoraServer } from '../testing/lora-server.js';
-import { claimedBatch, matrix, newStream, type Setting, settingOn } from '../testing/setting.js';
+import { committedStream, type Setting, settingOn } from '../testing/setting.js';
 import type { Dependencies } from './context.js';
 import { beginPublication, fallBack, loadAdapter, moveAlias, unloadPrevious, verifyAdapter } from './publish.js';
 
@@ -21,25 +21,7 @@ beforeAll(async () => {
   database = await startTestDatabase();
   store = createStore({ databaseUrl: database.url });
   setting = settingOn(store);
-  stream = await newStream(store);
-  const batch = await claimedBatch(store, stream, [1, 1, 1]);
-  for (const layer of stream.config.layers)
-    await store.stageEntry(
-      {
-        streamId: stream.id,
-        seq: batch.seq,
-        layer,
-        sign: 1,
-        keys: matrix(6, 3, layer),
-        g: matrix(6, 3, layer + 1),
-        b: matrix(4, 3, layer + 2),
-        rDiagonal: [1, 1, 1],
-        stats: {},
-        configHash: stream.configHash,
-      },
-      1,
-    );
-  await store.commitBatch(stream.id, batch.seq, { targets: 1, keys: 1, update: 1, total: 1 });
+  stream = await committedStream(store);
 });
 afterAll(async () => {
   setting.fleet.close();

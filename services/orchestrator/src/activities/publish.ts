@@ -1,4 +1,6 @@
-import { type Edit, ErrataError, type Publication } from '@errata/contracts';
+import { join } from 'node:path';
+import { type Edit, ErrataError, type Export, type Publication } from '@errata/contracts';
+import { removeUpload, uploadFolder } from '@errata/objects';
 import type { StateRef } from '@errata/rpc';
 import type { ExportActivities, PublicationPlan } from '@errata/workflows';
 import { type LoraServer, loraServer } from '../publishing/lora-server.js';
@@ -29,14 +31,56 @@ export async function loadAdapter(
 ): Promise<void> {
   const { store } = parts;
   const publication = await store.getPublication(publicationId);
-  const { destination, manifest } = await store.getExport(publication.exportId);
+  const exported = await store.getExport(publication.exportId);
+  const { manifest } = exported;
   await store.recordStep(publicationId, 'export', {
     exportId: publication.exportId,
     relativeError: manifest?.relativeError ?? 0,
     rank: Math.max(0, ...(manifest?.layers.map(({ rank }) => rank) ?? [])),
   });
-  await serverOf(parts, publication, signal).load(publication.loraName, destination);
+  const path = await placed(parts, publication, exported, signal);
+  await serverOf(parts, publication, signal).load(publication.loraName, path);
   await store.recordStep(publicationId, 'load', { loraName: publication.loraName });
+}
+
+/** Brings an export where the server finds it. @returns its path there @throws PUBLISH_REFUSED, as the upload does */
+async function placed(
+  { store, publishing }: Parts,
+  { id, target: name }: Publication,
+  { destination, manifest }: Export,
+  signal: AbortSignal,
+): Promise<string> {
+  const target = targetOf(publishing, name);
+  const { exportDir } = publishing;
+  const objects = publishing.objects?.get(name);
+  if (objects === undefined) {
+    const root = target.exportDir ?? exportDir;
+    if (root !== undefined) return join(root, destination);
+    throw new ErrataError(
+      'PUBLISH_REFUSED',
+      `where ${name} finds exports is not known: set EXPORT_DIR, or exportDir in PUBLISH_TARGETS`,
+    );
+  }
+  if (exportDir === undefined || manifest === null)
+    throw new ErrataError(
+      'PUBLISH_REFUSED',
+      `exports for ${name} go to ${objects.address}: set EXPORT_DIR, where the orchestrator reads them`,
+    );
+  const below = `${destination}/`;
+  const folder = join(exportDir, destination);
+  try {
+    await uploadFolder({ folder, objects, below, manifest, signal });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    throw new ErrataError(
+      'PUBLISH_REFUSED',
+      `the orchestrator does not see ${folder}: it has to share the disk of exports with the model runtime`,
+      { cause: error },
+    );
+  }
+  const address = `${objects.address}${destination}`;
+  await store.recordStep(id, 'upload', { address });
+  return target.exportDir === undefined ? address : join(target.exportDir, destination);
 }
 
 /**
@@ -113,13 +157,18 @@ export async function fallBack(
   const { target, alias, loraName, steps } = publication;
   const known = publishing.targets.some(({ name }) => name === target);
   const reached = steps.some(({ step }) => step === 'export');
-  if (known && reached) await serverOf(parts, publication, signal).unload(loraName);
+  if (known && reached) {
+    await serverOf(parts, publication, signal).unload(loraName);
+    const { destination, manifest } = await store.getExport(publication.exportId);
+    const objects = publishing.objects?.get(target);
+    if (objects && manifest) await removeUpload(objects, `${destination}/`, manifest, signal);
+  }
   const serving = (await store.getAlias(target, alias))?.loraName ?? null;
   await store.recordStep(publicationId, 'fallback', { detail, serving });
 }
 
 function serverOf({ publishing }: Parts, { target }: Publication, signal: AbortSignal): LoraServer {
-  return loraServer(targetOf(publishing, target), publishing.exportDir, signal);
+  return loraServer(targetOf(publishing, target), signal);
 }
 
 /** So many of the edits, evenly over their order. */

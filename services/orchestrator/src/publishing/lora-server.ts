@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { ErrataError } from '@errata/contracts';
 import { type Answer, guardedRequest } from './guarded-request.js';
 import type { PublishTarget } from './target.js';
@@ -9,19 +8,16 @@ const callTimeoutMs = 60_000;
 
 /** What publishing asks of a server, as vLLM's OpenAI-compatible one offers it. */
 export interface LoraServer {
-  /** Idempotent. @param folder name of the export */
-  load(loraName: string, folder: string): Promise<void>;
+  /** Idempotent. @param path where the server finds the adapter */
+  load(loraName: string, path: string): Promise<void>;
   /** Idempotent. */
   unload(loraName: string): Promise<void>;
   /** Greedy continuation of a prompt given as token ids. */
   complete(model: string, prompt: readonly number[], maxTokens: number): Promise<string>;
 }
 
-/**
- * A server with vLLM's `/v1/load_lora_adapter` and `/v1/unload_lora_adapter`.
- * @param exportDir where the orchestrator sees exports
- */
-export function loraServer(target: PublishTarget, exportDir: string | undefined, signal: AbortSignal): LoraServer {
+/** A server with vLLM's `/v1/load_lora_adapter` and `/v1/unload_lora_adapter`. */
+export function loraServer(target: PublishTarget, signal: AbortSignal): LoraServer {
   const post = (path: string, json: object, timeoutMs = callTimeoutMs) =>
     guardedRequest(target, { method: 'POST', path, json, timeoutMs, signal });
   const isLoaded = async (loraName: string): Promise<boolean> => {
@@ -32,15 +28,9 @@ export function loraServer(target: PublishTarget, exportDir: string | undefined,
   };
 
   return {
-    async load(loraName, folder) {
-      const root = target.exportDir ?? exportDir;
-      if (root === undefined)
-        throw new ErrataError(
-          'PUBLISH_REFUSED',
-          `where ${target.name} finds exports is not known: set EXPORT_DIR, or exportDir in PUBLISH_TARGETS`,
-        );
+    async load(loraName, path) {
       if (await isLoaded(loraName)) return;
-      const request = { lora_name: loraName, lora_path: join(root, folder) };
+      const request = { lora_name: loraName, lora_path: path };
       const answer = await post('v1/load_lora_adapter', request, loadTimeoutMs);
       // A try whose answer was lost may have been heard.
       if (answer.status !== 200 && !(await isLoaded(loraName))) throw refused(target, 'to load the adapter', answer);
@@ -73,8 +63,9 @@ function parse({ name }: PublishTarget, answer: Answer): unknown {
   }
 }
 
-function refused({ name }: PublishTarget, what: string, answer: Answer): ErrataError {
-  const advice = adviceFor(answer);
+function refused(target: PublishTarget, what: string, answer: Answer): ErrataError {
+  const { name } = target;
+  const advice = adviceFor(target, answer);
   // What vLLM finds wrong with an adapter comes as 500 too: another try would find the same.
   if (advice === null && (answer.status >= 500 || answer.status === 429))
     return new ErrataError('NOT_READY', `${name} failed ${what}: ${answer.status} ${shown(answer)}`);
@@ -85,9 +76,13 @@ function refused({ name }: PublishTarget, what: string, answer: Answer): ErrataE
 }
 
 /** What to do about an answer of vLLM that another try cannot change, or null. */
-function adviceFor({ status, text }: Answer): string | null {
+function adviceFor({ objects, exportDir }: PublishTarget, { status, text }: Answer): string | null {
   if (status === 404 && /"detail":\s*"Not Found"/.test(text))
     return '; start vLLM with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True';
+  if (/No adapter found/.test(text) && objects !== undefined)
+    return exportDir === undefined
+      ? '; vLLM by itself reads no s3:// addresses: mount the bucket there, and name the path of its prefix as "exportDir" of the target'
+      : `; it does not see ${objects} as ${exportDir}: mount the bucket there, or correct "exportDir" of the target`;
   if (/No adapter found/.test(text))
     return '; it does not see the folder of exports: mount it there, and name its path as "exportDir" of the target';
   if (/greater than max_lora_rank/.test(text))

@@ -190,3 +190,20 @@ export async function claimedBatch(
   await store.saveTargets(stream.id, batch.seq, matrix(outputs, edits.length, 3));
   return batch;
 }
+
+/** A stream with three edits in one committed batch. */
+export async function committedStream(store: Store): Promise<Stream> {
+  const stream = await newStream(store);
+  const batch = await claimedBatch(store, stream, [1, 1, 1]);
+  const place = { streamId: stream.id, seq: batch.seq, sign: 1 as const, configHash: stream.configHash };
+  for (const layer of stream.config.layers) {
+    const factors = {
+      keys: matrix(inputs, 3, layer),
+      g: matrix(inputs, 3, layer + 1),
+      b: matrix(outputs, 3, layer + 2),
+    };
+    await store.stageEntry({ ...place, layer, ...factors, rDiagonal: [1, 1, 1], stats: {} }, 1);
+  }
+  await store.commitBatch(stream.id, batch.seq, { targets: 1, keys: 1, update: 1, total: 1 });
+  return stream;
+}

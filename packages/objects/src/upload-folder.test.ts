@@ -2,10 +2,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExportManifest } from '@errata/contracts';
-import { connectS3, type S3Objects } from '@errata/objects';
-import { type FaultServer, startFaultServer } from '@errata/objects/testing';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { uploadFolder } from './upload-folder.js';
+import { connectS3, type S3Objects } from './s3-client.js';
+import { type FaultServer, startFaultServer } from './testing/fault-server.js';
+import { removeUpload, uploadFolder } from './upload-folder.js';
 
 let server: FaultServer;
 let objects: S3Objects;
@@ -68,4 +68,14 @@ it('leaves nothing of an upload that fails', async () => {
   expect(server.objects.size).toBe(0);
   await upload();
   expect(server.objects.size).toBe(3);
+});
+
+it('keeps exports one beside the other, and removes one', async () => {
+  const signal = new AbortController().signal;
+  for (const below of ['first/', 'second/']) await uploadFolder({ folder, objects, below, manifest, signal });
+  await removeUpload(objects, 'first/', manifest, signal);
+  await removeUpload(objects, 'first/', manifest, signal);
+  expect([...server.objects.keys()]).toEqual(
+    ['a.json', 'b.bin', 'manifest.json'].map((name) => `/adapters/monday/second/${name}`),
+  );
 });
