@@ -45,6 +45,13 @@ function quantile(sorted: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
 }
 
+function median(values: readonly number[]): number {
+  return quantile(
+    [...values].sort((a, b) => a - b),
+    0.5,
+  );
+}
+
 async function timed<Result>(work: () => Promise<Result>): Promise<{ ms: number; result: Result }> {
   const begun = performance.now();
   const result = await work();
@@ -118,8 +125,7 @@ try {
   const writer = new StreamStates(model, store, snapshots);
   const raw = await openRawCopy(url);
   const bare = { write: 0, read: 0 };
-  let writeMs = 0;
-  let readMs = 0;
+  const ratios: { readonly write: number; readonly read: number }[] = [];
   let snapshotBytes = 0;
   let taken = 0;
   for (let seq = every; seq <= positions; seq += every) {
@@ -129,25 +135,23 @@ try {
     const { ms, result } = await timed(() => snapshots.save(stream.id, held));
     held.release();
     if (!result.created) continue;
-    writeMs += ms;
     snapshotBytes += result.snapshot.bytes;
     taken++;
     const read: Buffer[] = [];
     const names = layers.map((layer) => `${layer}/delta`);
     collectGarbage();
-    readMs += (
-      await timed(() =>
-        store.readSnapshotTensors(
-          result.snapshot.id,
-          names,
-          async ({ data }) => void read.push(Buffer.from(data.buffer)),
-        ),
-      )
-    ).ms;
+    const { ms: readMs } = await timed(() =>
+      store.readSnapshotTensors(
+        result.snapshot.id,
+        names,
+        async ({ data }) => void read.push(Buffer.from(data.buffer)),
+      ),
+    );
     // Beside each snapshot, so that both see the same machine.
     const { write, read: out } = await raw.copy(read);
     bare.write += write;
     bare.read += out;
+    ratios.push({ write: ms / 1000 / write, read: readMs / 1000 / out });
   }
   writer.dispose();
   await raw.close();
@@ -184,8 +188,8 @@ try {
       branchMs: quantile(branches, 0.5),
       snapshots: taken,
       snapshotBytes,
-      snapshotWriteRatio: writeMs / 1000 / bare.write,
-      snapshotReadRatio: readMs / 1000 / bare.read,
+      snapshotWriteRatio: median(ratios.map(({ write }) => write)),
+      snapshotReadRatio: median(ratios.map(({ read: ratio }) => ratio)),
       rawCopyMBs: { write: snapshotBytes / 1e6 / bare.write, read: snapshotBytes / 1e6 / bare.read },
       bytesPerEdit,
       floorBytesPerEdit,
