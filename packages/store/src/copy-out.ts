@@ -10,6 +10,8 @@ const COPY_DATA = 'd'.charCodeAt(0);
 const PASSED_OVER = new Set([...'HNSA'].map((code) => code.charCodeAt(0)));
 /** Rows that wait for their reader before the server is made to wait. */
 const HELD_BYTES = 4 * 1024 * 1024;
+/** What a row takes beside its fields, about: there may be a million of them. */
+const ROW_BYTES = 512;
 
 /** How rows are read: both are called in the order of the stream, `rowOf` for each row before `sinkOf` for the next. */
 export interface RowReader<Item> {
@@ -113,7 +115,7 @@ export async function* copyRowsOut<Item>(
   let wake = () => {};
   const decoder = new RowDecoder((row, bytes) => {
     ready.push(rowOf(row));
-    held += bytes;
+    held += ROW_BYTES + bytes;
   }, sinkOf);
   const copy = new CopyOut(
     text,

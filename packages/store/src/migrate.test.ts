@@ -51,7 +51,7 @@ it('applies a new one, and undoes one that fails', async () => {
     await mkdir(path.join(folder, name), { recursive: true });
     await writeFile(path.join(folder, name, 'migration.sql'), text);
   };
-  await add('29990101000000_more', 'CREATE TABLE more (id int); SELECT nonsense;');
+  await add('29990101000000_more', 'CREATE TABLE more (id int); SELECT 1 / 0;');
   await expect(migrate(first.url, at)).rejects.toMatchObject({ code: 'INTERNAL' });
   expect((await sql(first.url, "SELECT to_regclass('more') AS found")).rows[0].found).toBeNull();
   await add('29990101000000_more', 'CREATE TABLE more (id int);');
