@@ -130,7 +130,15 @@ async function compile({ compiler, binding, headers, tensorflow, output }) {
   await run(
     compiler,
     [
-      ...['-shared', '-fPIC', '-std=c++17', '-w', ...optimisations, `-DNAPI_VERSION=${napiVersion}`, '-DBUILDING_NODE_EXTENSION'],
+      ...[
+        '-shared',
+        '-fPIC',
+        '-std=c++17',
+        '-w',
+        ...optimisations,
+        `-DNAPI_VERSION=${napiVersion}`,
+        '-DBUILDING_NODE_EXTENSION',
+      ],
       ...['-DNODE_GYP_MODULE_NAME=tfjs_binding', '-I', path.join(headers, 'include')],
       ...['-I', path.join(tensorflow, 'include'), ...sources, '-L', path.join(tensorflow, 'lib')],
       ...['-ltensorflow', '-ltensorflow_framework', '-Wl,-rpath,$ORIGIN/../../deps/lib', '-o', output],
