@@ -137,6 +137,21 @@ it('measures nothing beyond its share, unless the batch moved a layer more than 
   expect(asked).toEqual([]);
 });
 
+it('measures what an acting budget waits for though it is not covered: out of what is left, then every ten rounds', async () => {
+  const stream = await newStream(store);
+  await store.setGuards(stream.id, { budgets: { divergence: { action: 'rollback' } } });
+  const first = await probe(stream, await commit(stream, 10), 0.9);
+  expect(first.readings.map(({ budget }) => budget)).toContain('divergence');
+  const measured: number[] = [];
+  for (let i = 0; i < 12; i++) {
+    const seq = await commit(stream, 10);
+    const { readings } = await probe(stream, seq, 1.5);
+    if (readings.some(({ budget }) => budget === 'divergence')) measured.push(seq);
+  }
+  expect(measured).toEqual([11]);
+  expect(asked.every(({ what }) => what === 'divergence')).toBe(true);
+});
+
 it('goes on with the other kinds where the runtime refuses one', async () => {
   const stream = await newStream(store);
   await store.addCanary(stream.id, { name: 'long', prompt: 'a long one', expected: 'x' });

@@ -11,8 +11,8 @@ import { cloze } from './cloze.js';
 
 /** What the next measurement of a kind may take above the last one: other prompts, a busier machine. */
 const margin = 1.25;
-/** A window of held-out text against a prompt: 256 tokens, and what the unedited model says of them, where a prompt has some ten. */
-const promptsOfWindow = 70;
+/** A window of held-out text against a prompt of some ten tokens, the first time: 256 tokens on the edited model and the unedited one. */
+const promptsOfWindow = 140;
 /** Prompts below which the time of a measurement says nothing of the time of a prompt. */
 const fewPrompts = 16;
 /** Rounds after which a kind that an acting budget waits for is measured whatever it costs. */
