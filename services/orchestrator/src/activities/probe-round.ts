@@ -54,12 +54,12 @@ export async function probeBatch(
   // Waiting for its turn in a later round would be too late: it may be the last batch for long. The debt is worked off afterwards.
   const alarmed = settings.probes.costShare > 0 && hasJumped(await store.batchDrift(streamId, parentSeq), drift);
   if (alarmed) logger.info({ streamId, seq }, 'the batch moved a layer more than its like: everything is measured');
-  const due = alarmed || ledger.sinceRound >= settings.probes.every ? turns(ledger.results) : [];
+  const due = alarmed || ledger.sinceRound >= settings.probes.every ? turns(ledger.results, acting) : [];
   let saving = false;
   for (const kind of due) {
     const waited = (seq - (ledger.results[kind]?.seq ?? 0)) / settings.probes.every;
     saving ||= !alarmed && !budget.covers(kind);
-    if (saving && !(acting.has(kind) && budget.owes(kind, waited))) continue;
+    if (saving && !(acting.has(kind) && budget.owes(waited))) continue;
     const start = performance.now();
     const found = await unlessRefused(dependencies, kind, () => measure(kind));
     const took = secondsSince(start);

@@ -79,18 +79,24 @@ test('a kind that grows dear waits until its new cost is earned; the share is ex
   expect(budget.covers('neighbours')).toBe(false);
 });
 
-test('what an acting budget reads is measured the first time out of what is left, and again after some rounds in debt', () => {
+test('what an acting budget reads goes first, out of what is left, and in debt after some rounds', () => {
   const settings = withGuards(defaultGuards, {
     budgets: { divergence: { action: 'rollback' }, retention: { action: 'pause' }, boundShare: { action: 'pause' } },
   });
   expect([...guarded(settings)].sort()).toEqual(['heldOut', 'retention']);
   const ledger = { editSeconds: 100, batchSeconds: 10, costs: { retention: 1 } };
   const results = { retention: { seq: 3, asked: 1, held: 1, byAge: [] } };
+  expect(turns(results, guarded(settings))).toEqual([
+    ...['heldOut', 'retention'],
+    ...['canaries', 'neighbours', 'paraphrases', 'ability'],
+  ]);
   const left = new ProbeBudget(settings.probes, { ...ledger, probeSeconds: 9.9, results });
   expect(left.covers('heldOut')).toBe(false);
-  expect(left.owes('heldOut', 1)).toBe(true);
+  expect(left.owes(1)).toBe(true);
   const debt = new ProbeBudget(settings.probes, { ...ledger, probeSeconds: 11, results });
-  expect(debt.owes('heldOut', 1)).toBe(false);
-  expect(debt.owes('retention', mostRoundsWaited - 1)).toBe(false);
-  expect(debt.owes('retention', mostRoundsWaited)).toBe(true);
+  expect(debt.owes(mostRoundsWaited - 1)).toBe(false);
+  expect(debt.owes(mostRoundsWaited)).toBe(true);
+  expect(new ProbeBudget({ ...settings.probes, costShare: 0 }, { ...ledger, probeSeconds: 0, results }).owes(99)).toBe(
+    false,
+  );
 });

@@ -18,10 +18,16 @@ const fewPrompts = 16;
 /** Rounds after which a kind that an acting budget waits for is measured whatever it costs. */
 export const mostRoundsWaited = 10;
 
-/** Kinds in the order in which they have their turn: the one that has waited longest first, the cheapest of those. */
-export function turns(results: ProbeResults): ProbeKind[] {
+/**
+ * Kinds in the order in which they have their turn: those first that an acting budget reads; of each the one that has waited
+ * longest, the cheapest of those.
+ */
+export function turns(results: ProbeResults, acting: ReadonlySet<ProbeKind> = new Set()): ProbeKind[] {
+  const rank = (kind: ProbeKind) => (acting.has(kind) ? 0 : 1);
   const since = (kind: ProbeKind) => results[kind]?.seq ?? -1;
-  return [...probeKinds].sort((a, b) => since(a) - since(b) || probeKinds.indexOf(a) - probeKinds.indexOf(b));
+  return [...probeKinds].sort(
+    (a, b) => rank(a) - rank(b) || since(a) - since(b) || probeKinds.indexOf(a) - probeKinds.indexOf(b),
+  );
 }
 
 /** Kinds that a budget reads which does more than warn: a guard that waits for them must not be left blind. */
@@ -74,10 +80,9 @@ export class ProbeBudget {
     return this.#left > 0 && this.#estimate(kind) <= this.#left;
   }
 
-  /** Whether a kind is measured although it is not covered: the first time out of what is left, later when it has waited long. */
-  owes(kind: ProbeKind, roundsWaited: number): boolean {
-    if (this.probes.costShare === 0) return false;
-    return this.ledger.results[kind] === undefined ? this.#left > 0 : roundsWaited >= mostRoundsWaited;
+  /** Whether what an acting budget reads is measured although it is not covered: out of what is left, or when it has waited long. */
+  owes(roundsWaited: number): boolean {
+    return this.probes.costShare > 0 && (this.#left > 0 || roundsWaited >= mostRoundsWaited);
   }
 
   spend(kind: ProbeKind, seconds: number): void {
