@@ -23,11 +23,11 @@ export function runInThread(entry: URL, argv: readonly string[] = process.argv.s
       thread.postMessage({ signal });
       setTimeout(() => process.exit(1), stopTimeoutMs).unref();
     });
-  thread.once('error', (error) => {
-    process.stderr.write(`${error.stack ?? error.message}\n`);
-    process.exit(1);
+  thread.once('error', (error) => process.stderr.write(`${error.stack ?? error.message}\n`));
+  // Nothing else keeps the process, which so ends when all that the program wrote is out.
+  thread.once('exit', (code) => {
+    process.exitCode = code;
   });
-  thread.once('exit', (code) => process.exit(code));
 }
 
 /** Calls `listener` with the first signal of a kind that asks the process to end; in {@link runInThread}, too. */
