@@ -193,17 +193,39 @@ export function isExceeded({ side, value, limit }: Pick<GuardReading, 'side' | '
   return side === 'above' ? value > limit : value < limit;
 }
 
-const ratio = ({ asked, held }: { asked: number; held: number }) => held / asked;
+interface Counted {
+  readonly asked: number;
+  readonly held: number;
+}
 
-/** The value of a budget, and how many answers it rests on; null where it was not measured. */
+const ratio = ({ asked, held }: Counted) => held / asked;
+
+/** One-sided 90 %: of ten samples of a stream on the edge of its limit, one is taken to be beyond. */
+const deviations = 1.2816;
+
+/** The largest share that such a sample is still likely for: Wilson's score interval (JASA 22, 1927), its upper end. */
+function likelyAtMost({ asked, held }: Counted): number {
+  const share = held / asked;
+  const square = deviations ** 2;
+  const middle = share + square / (2 * asked);
+  const spread = deviations * Math.sqrt((share * (1 - share)) / asked + square / (4 * asked ** 2));
+  return (middle + spread) / (1 + square / asked);
+}
+
+/**
+ * The value of a budget, the mildest that the sample it rests on is likely for, and of how many answers that is; null where
+ * it was not measured.
+ */
 function measuredValue(
   budget: Budget,
   results: ProbeResults,
   drift: readonly LayerDrift[],
-): { value: number; asked: number; seq: number | null } | null {
+): { value: number; mildest?: number; asked: number; seq: number | null } | null {
   const { heldOut, retention, neighbours, canaries, ability } = results;
-  const of = (found: { seq: number; asked: number; held: number } | undefined, value: (share: number) => number) =>
-    found && found.asked > 0 ? { value: value(ratio(found)), asked: found.asked, seq: found.seq } : null;
+  const of = (found: (Counted & { seq: number }) | undefined, value: (share: number) => number) =>
+    found && found.asked > 0
+      ? { value: value(ratio(found)), mildest: value(likelyAtMost(found)), asked: found.asked, seq: found.seq }
+      : null;
   const worst = (pick: (layer: LayerDrift) => number | undefined, choose: (...values: number[]) => number) => {
     const values = drift.map(pick).filter((value) => value !== undefined);
     return values.length === 0 ? null : { value: choose(...values), asked: values.length, seq: null };
@@ -233,8 +255,8 @@ function measuredValue(
 }
 
 /**
- * What the budgets stand at, out of the newest results up to a position. Those that are off, or rest on too few answers,
- * are left out.
+ * What the budgets stand at, out of the newest results up to a position. Those that are off are left out, and those that
+ * rest on too few answers: on next to none, or on so few that a share beyond the limit may well be chance.
  */
 export function guardReadings(
   settings: GuardSettings,
@@ -247,7 +269,9 @@ export function guardReadings(
     const { side, leastAsked } = budgetInfo(budget);
     const found = measuredValue(budget, results, drift);
     if (action === 'off' || found === null || found.asked < leastAsked || !Number.isFinite(found.value)) return [];
-    return [{ budget, side, value: found.value, limit, action, seq: found.seq ?? seq }];
+    const { value, mildest = value } = found;
+    if (isExceeded({ side, value, limit }) && !isExceeded({ side, value: mildest, limit })) return [];
+    return [{ budget, side, value, limit, action, seq: found.seq ?? seq }];
   });
 }
 

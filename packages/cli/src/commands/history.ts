@@ -55,7 +55,7 @@ export function addHistory(program: Command, contextOf: ContextOf): void {
       context.result(
         change,
         () =>
-          `The head is now ${change.head}, log ${change.hash.slice(0, 16)}; ${change.changed} ${change.changed === 1 ? 'edit' : 'edits'} changed state. Forward again with: errata rollback ${stream.head}`,
+          `The head is now ${change.head}, log ${change.hash.slice(0, 16)}; ${change.changed} ${change.changed === 1 ? 'edit' : 'edits'} changed state. ${change.head > stream.head ? 'Back' : 'Forward'} again with: errata rollback ${stream.head}`,
       );
     });
 
