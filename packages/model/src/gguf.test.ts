@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
-import { mkdtempSync, openSync, readSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { openSync, readSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ModelError } from './errors.js';
 import { openGguf, readTensor } from './gguf.js';
 import { fixture, testModelPath } from './testing.js';
+import { temporaryFolder } from './weight-testing.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'errata-gguf-'));
+const folder = temporaryFolder();
 
 function file(name: string, bytes: Buffer): string {
   const path = join(folder, name);

@@ -1,11 +1,19 @@
 import { createHash } from 'node:crypto';
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, mkdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openModelFiles } from './model-files.js';
 import { modelHash } from './model-hash.js';
-import { ggufBytes, pair, refusal, safetensorsBytes, temporaryFiles, u32, weightFixture } from './weight-testing.js';
+import {
+  ggufBytes,
+  pair,
+  refusal,
+  safetensorsBytes,
+  temporaryFiles,
+  temporaryFolder,
+  u32,
+  weightFixture,
+} from './weight-testing.js';
 
 type Content = Uint8Array | string | object;
 
@@ -31,7 +39,7 @@ const sharded = {
 };
 
 function folder(files: Readonly<Record<string, Content>>): string {
-  const path = mkdtempSync(join(tmpdir(), 'errata-folder-'));
+  const path = temporaryFolder();
   for (const [name, content] of Object.entries(files))
     writeFileSync(
       join(path, name),
@@ -220,7 +228,7 @@ describe('modelHash', () => {
   const sha256 = (data: string | Buffer): string => createHash('sha256').update(data).digest('hex');
 
   it('of a GGUF file is that of its bytes, and is kept beside it until the file changes', async () => {
-    const path = join(mkdtempSync(join(tmpdir(), 'errata-hash-')), 'm.gguf');
+    const path = join(temporaryFolder(), 'm.gguf');
     copyFileSync(weightFixture('tiny.gguf'), path);
     const digest = await modelHash(path);
     expect(digest).toMatch(/^[0-9a-f]{64}$/);

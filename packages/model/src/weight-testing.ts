@@ -1,12 +1,19 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ModelError } from './errors.js';
 
+/** A new folder for tests that goes with the process. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'errata-weights-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
 /** Writes files into a folder of its own, for tests, and answers their paths. */
 export function temporaryFiles(): (name: string, bytes: Uint8Array | string) => string {
-  const folder = mkdtempSync(join(tmpdir(), 'errata-weights-'));
+  const folder = temporaryFolder();
   return (name, bytes) => {
     const path = join(folder, name);
     writeFileSync(path, bytes);
