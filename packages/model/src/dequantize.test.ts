@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { tensorFormats } from './dequantize.js';
 import { openGguf, readTensor } from './gguf.js';
 import { floats, ggufBytes, temporaryFiles, weightFixture } from './weight-testing.js';
+
+const file = temporaryFiles(afterAll);
 
 const cases: { format: string; type: number; bytes: string; values: string }[] = JSON.parse(
   readFileSync(weightFixture('blocks.json'), 'utf8'),
@@ -12,7 +14,7 @@ describe('random blocks', () => {
   it.each(cases)('of $format are what the gguf package makes of them', async ({ format, type, bytes, values }) => {
     const wanted = floats(values);
     const data = Buffer.from(bytes, 'base64');
-    const path = temporaryFiles()(
+    const path = file(
       'blocks.gguf',
       ggufBytes({ tensors: [{ name: 't', dimensions: [BigInt(wanted.length)], type }], data }),
     );
@@ -52,7 +54,7 @@ it('a tensor of many pieces is put together in order', async () => {
     data.writeUInt16LE(0x3c00, 34 * block);
     data.writeInt8((block % 255) - 127, 34 * block + 2);
   }
-  const path = temporaryFiles()(
+  const path = file(
     'long.gguf',
     ggufBytes({ tensors: [{ name: 't', dimensions: [1024n, BigInt(rows)], type: 8 }], data }),
   );

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { openGguf, readTensor } from './gguf.js';
 import {
   type Entry,
@@ -15,7 +15,7 @@ import {
   weightFixture,
 } from './weight-testing.js';
 
-const file = temporaryFiles();
+const file = temporaryFiles(afterAll);
 const row = (name: string, more: Partial<Entry> = {}): Entry => ({ name, dimensions: [16n], ...more });
 const data = (bytes: number): Buffer => Buffer.alloc(bytes);
 

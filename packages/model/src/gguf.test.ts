@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import { openSync, readSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { ModelError } from './errors.js';
 import { openGguf, readTensor } from './gguf.js';
 import { fixture, testModelPath } from './testing.js';
-import { temporaryFolder } from './weight-testing.js';
+import { temporaryFolders } from './weight-testing.js';
 
-const folder = temporaryFolder();
+const folder = temporaryFolders(afterAll)();
 
 function file(name: string, bytes: Buffer): string {
   const path = join(folder, name);

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { copyFileSync, mkdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { openModelFiles } from './model-files.js';
 import { modelHash } from './model-hash.js';
 import {
@@ -10,7 +10,7 @@ import {
   refusal,
   safetensorsBytes,
   temporaryFiles,
-  temporaryFolder,
+  temporaryFolders,
   u32,
   weightFixture,
 } from './weight-testing.js';
@@ -37,6 +37,9 @@ const sharded = {
     c: 'model-00002-of-00002.safetensors',
   }),
 };
+
+const temporaryFolder = temporaryFolders(afterAll);
+const file = temporaryFiles(afterAll);
 
 function folder(files: Readonly<Record<string, Content>>): string {
   const path = temporaryFolder();
@@ -109,7 +112,7 @@ describe('openModelFiles', () => {
 
   it('follows links out of the folder, as the cache of the Hugging Face hub has them', async () => {
     const path = folder(texts);
-    const blob = temporaryFiles()('blob', shard(['a']));
+    const blob = file('blob', shard(['a']));
     symlinkSync(blob, join(path, 'model.safetensors'));
     expect([...(await openModelFiles(path)).weights.read('a')]).toEqual([1, 2]);
   });
@@ -122,7 +125,6 @@ describe('openModelFiles', () => {
     expect((await refusal(() => files.weights.read('none'))).message).toMatch(/no tensor "none"/);
   });
 
-  const file = temporaryFiles();
   const cases: [name: string, path: () => string, code: string, message: RegExp][] = [
     ['nothing there', () => '/nowhere/model', 'FILE_NOT_FOUND', /no model at \/nowhere/],
     ['an empty folder', () => folder({}), 'FILE_NOT_FOUND', /neither model.safetensors nor/],

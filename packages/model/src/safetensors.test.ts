@@ -1,10 +1,10 @@
 import { readFileSync, truncateSync } from 'node:fs';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { openSafetensors } from './safetensors.js';
 import { floats, refusal, safetensorsBytes, stated, temporaryFiles, weightFixture } from './weight-testing.js';
 
-const file = temporaryFiles();
+const file = temporaryFiles(afterAll);
 const tensor = (from: number, to: number, shape = [(to - from) / 4], dtype = 'F32') => ({
   dtype,
   shape,

@@ -2,24 +2,26 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll } from 'vitest';
 import { ModelError } from './errors.js';
 
-const folders: string[] = [];
-afterAll(() => {
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-});
-
-/** A new folder, removed after the last test of the file. */
-export function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'errata-weights-'));
-  folders.push(folder);
-  return folder;
+/** Makes folders, which are removed when `atEnd` calls back. @param atEnd the test runner's `afterAll` */
+export function temporaryFolders(atEnd: (work: () => void) => void): () => string {
+  const folders: string[] = [];
+  atEnd(() => {
+    for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+  });
+  return () => {
+    const folder = mkdtempSync(join(tmpdir(), 'errata-weights-'));
+    folders.push(folder);
+    return folder;
+  };
 }
 
 /** Writes files into a folder of its own, for tests, and answers their paths. */
-export function temporaryFiles(): (name: string, bytes: Uint8Array | string) => string {
-  const folder = temporaryFolder();
+export function temporaryFiles(
+  atEnd: (work: () => void) => void,
+): (name: string, bytes: Uint8Array | string) => string {
+  const folder = temporaryFolders(atEnd)();
   return (name, bytes) => {
     const path = join(folder, name);
     writeFileSync(path, bytes);
