@@ -48,7 +48,13 @@ interface PodSpec {
     readonly startupProbe?: object;
     readonly readinessProbe?: object;
     readonly livenessProbe?: object;
+    readonly volumeMounts?: readonly {
+      readonly name: string;
+      readonly mountPath: string;
+      readonly readOnly?: boolean;
+    }[];
   }[];
+  readonly volumes?: readonly { readonly name: string; readonly persistentVolumeClaim?: object }[];
 }
 
 const values = (name: string) => join(chart, 'ci', `${name}-values.yaml`);
@@ -155,6 +161,29 @@ describe.skipIf(helm === undefined)('the chart', () => {
         selector: { matchLabels: { task_queue: 'errata-streams-model' } },
       }),
     );
+  });
+
+  test('mounts the volume of exports in what writes, reads and publishes them, and nowhere where there is none', async () => {
+    const mounted = async (name: string) =>
+      resources(await render(name)).flatMap(({ metadata, spec }) => {
+        const pod = spec?.template?.spec;
+        const mount = pod?.containers[0].volumeMounts?.find(({ mountPath }) => mountPath === '/exports');
+        const env = pod?.containers[0].env.find((variable) => variable.name === 'EXPORT_DIR')?.value;
+        const volume = pod?.volumes?.find((one) => one.name === mount?.name)?.persistentVolumeClaim;
+        if (mount === undefined && env === undefined) return [];
+        return [[metadata.name, env, mount?.readOnly ?? false, volume !== undefined]];
+      });
+    expect((await mounted('full')).sort()).toEqual([
+      ['rel-errata-gateway', '/exports', true, true],
+      ['rel-errata-model-runtime', '/exports', false, true],
+      ['rel-errata-orchestrator-files', '/exports', true, true],
+    ]);
+    expect(await mounted('small')).toEqual([]);
+    const files = resources(await render('full')).find(
+      ({ kind, metadata }) => kind === 'Deployment' && metadata.name === 'rel-errata-orchestrator-files',
+    );
+    const targets = files?.spec?.template?.spec.containers[0].env.find(({ name }) => name === 'PUBLISH_TARGETS');
+    expect(targets?.valueFrom).toHaveProperty('secretKeyRef');
   });
 
   test('brings rules and dashboards to where a Prometheus Operator runs', async () => {

@@ -119,6 +119,21 @@ securityContext:
 {{- end }}
 {{- end -}}
 
+{{/* What takes part in exports has: environment and volume. Nothing where there are none. */}}
+{{- define "errata.exportsEnv" -}}
+{{- if .Values.exports.volume -}}
+- name: EXPORT_DIR
+  value: /exports
+{{- end -}}
+{{- end -}}
+
+{{- define "errata.exportsVolume" -}}
+{{- with .Values.exports.volume -}}
+- name: exports
+  {{- toYaml . | nindent 2 }}
+{{- end -}}
+{{- end -}}
+
 {{/* Where gateway and orchestrator find the others. */}}
 {{- define "errata.peersEnv" -}}
 {{- $name := include "errata.fullname" . -}}
