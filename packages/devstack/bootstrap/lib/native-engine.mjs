@@ -122,7 +122,10 @@ function kernelSources() {
 /** Loops of the kernels are written to be vectorised; their arithmetic needs neither errno nor traps. */
 const optimisations = ['-O3', '-fopenmp-simd', '-ffp-contract=fast', '-fno-math-errno', '-fno-trapping-math'];
 
-const kernelKey = () => contentKey(repoRoot, kernelSources(), optimisations).slice(0, 16);
+/** Node unloads a module with the last thread that has it, but TensorFlow keeps the kernels. */
+const kept = '-Wl,-z,nodelete';
+
+const kernelKey = () => contentKey(repoRoot, kernelSources(), [...optimisations, kept]).slice(0, 16);
 
 async function compile({ compiler, binding, headers, tensorflow, output }) {
   const sources = ['tfjs_backend.cc', 'tfjs_binding.cc'].map((name) => path.join(binding, 'binding', name));
@@ -141,7 +144,7 @@ async function compile({ compiler, binding, headers, tensorflow, output }) {
       ],
       ...['-DNODE_GYP_MODULE_NAME=tfjs_binding', '-I', path.join(headers, 'include')],
       ...['-I', path.join(tensorflow, 'include'), ...sources, '-L', path.join(tensorflow, 'lib')],
-      ...['-ltensorflow', '-ltensorflow_framework', '-Wl,-rpath,$ORIGIN/../../deps/lib', '-o', output],
+      ...['-ltensorflow', '-ltensorflow_framework', kept, '-Wl,-rpath,$ORIGIN/../../deps/lib', '-o', output],
     ],
     { title: 'compiling the native tensor engine', remedy },
   );
