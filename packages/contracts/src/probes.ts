@@ -98,8 +98,8 @@ export const probeSettingsSchema = z
     costShare: z
       .number()
       .min(0)
-      .max(1)
-      .describe('Most that measuring may cost, as a share of the time of editing; 0 measures nothing'),
+      .max(100)
+      .describe('Most that measuring may cost, over the time of editing; 0 measures nothing, 100 whatever there is'),
     every: z.int().min(1).max(10_000).describe('A round after every so many steps'),
     edits: z.int().min(0).max(probeLimits.edits).describe('Earlier edits asked in a round'),
     windows: z.int().min(0).max(probeLimits.windows).describe('Windows of 256 tokens of held-out text in a round'),

@@ -26,7 +26,7 @@ describe('guards', () => {
       { budgets: { divergence: { limit: -1 } } },
       { budgets: { divergence: { action: 'explode' } } },
       { budgets: { unheard: { limit: 1 } } },
-      { probes: { costShare: 2 } },
+      { probes: { costShare: 101 } },
       { notify: 'http://10.0.0.1/' },
     ]) {
       const refused = await call(gateway, 'PATCH', on(stream, '/guards'), { json });

@@ -71,7 +71,7 @@ export function addGuards(program: Command, contextOf: ContextOf): void {
         'where a rollback ends: the last good position, or the last checkpoint up to it',
       ).choices(['position', 'checkpoint']),
     )
-    .option('--cost <share>', 'most that measuring may cost, as a share of the time of editing (0 to 1)', Number)
+    .option('--cost <share>', 'most that measuring may cost, over the time of editing (0 to 100)', Number)
     .option('--every <steps>', 'a round after every so many steps', Number)
     .option('--edits <count>', 'earlier edits asked in a round', Number)
     .option('--windows <count>', 'windows of 256 tokens of held-out text in a round', Number)

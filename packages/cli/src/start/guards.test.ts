@@ -81,7 +81,7 @@ test(
       '--notify',
       'ops',
       '--cost',
-      '1',
+      '100',
       '--windows',
       '1',
     );

@@ -392,7 +392,7 @@ describe('a running stack', () => {
       try {
         await until(async () => (await scraper.values('up{job="errata"} == 1')).length === 5);
         const stream = await newStream({ maxSteps: 8, batchSize: 1 });
-        await client.setGuards(stream.id, { probes: { costShare: 1, windows: 1 } });
+        await client.setGuards(stream.id, { probes: { costShare: 100, windows: 1 } });
         await client.addCanary(stream.id, { name: 'capital', prompt: 'The capital of France is', expected: 'Paris' });
         const probes = { paraphrases: ['Quillfen Foods is based in'], neighbours: ['The head office of Airbus is in'] };
         await client.waitForEdits(
