@@ -9,6 +9,7 @@ import {
   type Model,
   pickRows,
   project,
+  rowTokens,
   scoped,
   type Tensor,
 } from '@errata/model';
@@ -115,7 +116,7 @@ export class KeyClimb {
     const perEdit = config.templates.length;
     const rows = this.rows.map((_, edit) => edit * perEdit);
     const tokens =
-      layer === last ? rows.map((row) => climb.lookups[row]) : rows.flatMap((row) => packedRange(climb.layout, row));
+      layer === last ? rows.map((row) => climb.lookups[row]) : rows.flatMap((row) => rowTokens(climb.layout, row));
     const hidden = scoped(tf, () =>
       project(
         model,
@@ -177,10 +178,6 @@ async function consume(tensor: Tensor): Promise<Float32Array> {
   const values = (await tensor.data()) as Float32Array;
   tensor.dispose();
   return values;
-}
-
-function packedRange(layout: Layout, row: number): number[] {
-  return Array.from({ length: layout.spans[row].count }, (_, i) => layout.starts[row] + i);
 }
 
 function versionsBelow(request: Pick<KeyRequest, 'version'>, layer: number): string {

@@ -81,11 +81,7 @@ export async function keyValuesOf(
   const top = model.config.layers - 1;
   const run = await forward(model, hidden, layout, { ...options, to: top, keepKeyValues: true });
   const past = options.past?.[top - options.from];
-  const last = scoped(tf, (): KeyValues => {
-    const own = keysAndValues(model, model.weights.layers[top], run.hidden, layout);
-    if (!past) return own;
-    return { keys: tf.concat([past.keys, own.keys], 2), values: tf.concat([past.values, own.values], 2) };
-  });
+  const last = scoped(tf, () => keysAndValues(model, model.weights.layers[top], run.hidden, layout, past));
   run.hidden.dispose();
   return [...run.keyValues, last];
 }

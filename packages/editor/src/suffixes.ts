@@ -10,6 +10,7 @@ import {
   type PastColumns,
   type Pause,
   pickRows,
+  rowTokens,
   scoped,
   type Tensor,
 } from '@errata/model';
@@ -130,7 +131,7 @@ export function narrowSuffixes(model: Model, from: Suffixes, keep: readonly numb
   const hidden = pickRows(
     model,
     from.hidden,
-    keep.flatMap((r) => range(from.layout.starts[r], from.layout.starts[r] + from.layout.spans[r].count)),
+    keep.flatMap((r) => rowTokens(from.layout, r)),
   );
   const parts = {
     rows: keep.map((r) => from.rows[r]),

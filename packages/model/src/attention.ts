@@ -1,6 +1,6 @@
 import type { AttentionPlan } from '@errata/tensor';
 import type { Layout } from './layout.js';
-import { mixPadded, mixPaddedBackward, type PaddedHeads } from './padded-attention.js';
+import { keyValueColumns, mixPadded, mixPaddedBackward, type PaddedHeads } from './padded-attention.js';
 import type { KeyValues, LayerWeights, Model, Tensor } from './types.js';
 
 /**
@@ -58,12 +58,7 @@ export function mixHeads(
     past: past ?? null,
   };
   const { mixed, rotated, shares } = ops.attention.forward(plan, projected);
-  const keyValues = (): KeyValues => {
-    const slots = ops.reshape(rotated, [-1, headSize]);
-    const own = { keys: ops.gather(slots, layout.keyIndex), values: ops.gather(slots, layout.valueIndex) };
-    if (!past) return own;
-    return { keys: ops.concat([past.keys, own.keys], 2), values: ops.concat([past.values, own.values], 2) };
-  };
+  const keyValues = () => keyValueColumns(model, ops.reshape(rotated, [-1, headSize]), layout, past);
   return { mixed, keyValues, trace: { kind: 'packed', plan: () => plan, rotated, shares } };
 }
 

@@ -3,7 +3,7 @@ import { type HeadsTrace, mixHeads } from './attention.js';
 import type { Layout } from './layout.js';
 import { linear, linearBackward } from './linear.js';
 import { type NormTrace, normalize, rmsNorm } from './norm.js';
-import { rotated } from './padded-attention.js';
+import { keyValueColumns, rotated } from './padded-attention.js';
 import type { KeyValues, LayerDelta, LayerWeights, Model, Tensor } from './types.js';
 
 /** What the backward pass of a block needs of its forward pass. */
@@ -52,12 +52,16 @@ export function attend(
   };
 }
 
-/** Keys and values of a layer's new tokens alone, for a layer whose output nobody needs. */
-export function keysAndValues(model: Model, weights: LayerWeights, hidden: Tensor, layout: Layout): KeyValues {
-  const { ops } = model.engine;
+/** Keys and values of past and new columns alone, for a layer whose output nobody needs. */
+export function keysAndValues(
+  model: Model,
+  weights: LayerWeights,
+  hidden: Tensor,
+  layout: Layout,
+  past?: KeyValues,
+): KeyValues {
   const { projected } = projectHeads(model, weights, hidden, layout);
-  const slots = rotated(model, layout.view(weights.attention), projected);
-  return { keys: ops.gather(slots, layout.keyIndex), values: ops.gather(slots, layout.valueIndex) };
+  return keyValueColumns(model, rotated(model, layout.view(weights.attention), projected), layout, past);
 }
 
 /** Queries, keys and values of packed tokens, normed and not yet rotated: [tokens, slots · head size]. */

@@ -25,7 +25,7 @@ export { type ChatMessage, chatIds } from './generate-chat.js';
 export { type GgufFile, type GgufTensor, openGguf, readTensor } from './gguf.js';
 export { expandBrainFloats, expandHalves } from './half.js';
 export { finalNorm, finalNormBackward, logitPositions, unembed, unembedBackward } from './head.js';
-export { createLayout, type Layout, type PastColumns, type Span } from './layout.js';
+export { createLayout, type Layout, type PastColumns, rowTokens, type Span } from './layout.js';
 export { free, scoped } from './memory.js';
 export { disposeModel, loadModel, modelOf } from './model.js';
 export { type FolderFiles, type GgufFiles, type ModelFiles, openModelFiles } from './model-files.js';

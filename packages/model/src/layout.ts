@@ -54,6 +54,11 @@ export interface Layout {
   readonly dispose: () => void;
 }
 
+/** Packed indices of the tokens of a row, in order. */
+export function rowTokens({ starts, spans }: Pick<Layout, 'starts' | 'spans'>, row: number): number[] {
+  return Array.from({ length: spans[row].count }, (_, i) => starts[row] + i);
+}
+
 /**
  * Builds the layout of a batch. The caller disposes it.
  * @throws ModelError PROMPT_TOO_LONG where the model has learned no such positions

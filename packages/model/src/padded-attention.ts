@@ -23,17 +23,20 @@ export function mixPadded(
   const { heads, headSize, scoreCap } = model.config;
   const slots = rotated(model, view, projected);
   const queries = ops.gather(slots, layout.queryIndex);
-  let keys = ops.gather(slots, layout.keyIndex);
-  let values = ops.gather(slots, layout.valueIndex);
-  if (past) {
-    keys = ops.concat([past.keys, keys], 2);
-    values = ops.concat([past.values, values], 2);
-  }
+  const { keys, values } = keyValueColumns(model, slots, layout, past);
   const { scores, capSlope } = capped(model, ops.matMul(queries, keys, false, true), scoreCap);
   const shares = ops.softmax(ops.add(scores, view.mask));
   const packed = ops.gather(ops.reshape(ops.matMul(shares, values), [-1, headSize]), layout.packIndex);
   const mixed = ops.reshape(packed, [layout.tokens, heads * headSize]);
   return { mixed, heads: { queries, keys, values, shares, capSlope } };
+}
+
+/** Keys and values of past and new columns, the new ones out of rotated `slots`, [tokens · slots, head size]. */
+export function keyValueColumns(model: Model, slots: Tensor, layout: Layout, past?: KeyValues): KeyValues {
+  const { ops } = model.engine;
+  const own = { keys: ops.gather(slots, layout.keyIndex), values: ops.gather(slots, layout.valueIndex) };
+  if (!past) return own;
+  return { keys: ops.concat([past.keys, own.keys], 2), values: ops.concat([past.values, own.values], 2) };
 }
 
 /** Heads of packed tokens with queries and keys rotated, a head a row: [tokens · slots, head size]. */

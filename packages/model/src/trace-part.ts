@@ -1,7 +1,7 @@
 import type { AttentionPlan } from '@errata/tensor';
 import type { TracedRun } from './backward.js';
 import type { BlockTrace } from './block.js';
-import type { Layout } from './layout.js';
+import { type Layout, rowTokens } from './layout.js';
 import { free } from './memory.js';
 import type { Model, Tensor } from './types.js';
 
@@ -24,7 +24,7 @@ export function tracePart(model: Model, run: TracedRun, layout: Layout, rows: re
   const packed = run.traces.every(({ attention }) => attention.heads.kind === 'packed');
   if (!packed || !run.leaving) return null;
   const { tf, ops } = model.engine;
-  const tokens = rows.flatMap((row) => indices(layout.starts[row], layout.spans[row].count));
+  const tokens = rows.flatMap((row) => rowTokens(layout, row));
   const places = new Map(tokens.map((token, place) => [token, place]));
   const kept = run.leaving.flatMap((token, i) => (places.has(token) ? [i] : []));
   const leaving = kept.map((i) => places.get(run.leaving?.[i] as number) as number);
@@ -83,7 +83,10 @@ function narrowPlan(
     const known = rotations.get(rotation.cosines);
     if (known) return known;
     const slots = rotation.cosines.shape[0] / layout.tokens;
-    const places = tf.tensor1d(Int32Array.from(tokens.flatMap((token) => indices(token * slots, slots))), 'int32');
+    const places = tf.tensor1d(
+      Int32Array.from(tokens.flatMap((token) => Array.from({ length: slots }, (_, slot) => token * slots + slot))),
+      'int32',
+    );
     const found = {
       cosines: own(tf.keep(ops.gather(rotation.cosines, places))),
       sines: own(tf.keep(ops.gather(rotation.sines, places))),
@@ -92,8 +95,4 @@ function narrowPlan(
     return found;
   };
   return (plan) => ({ ...plan, spans: spanIndex, rotation: plan.rotation && narrowed(plan.rotation) });
-}
-
-function indices(from: number, count: number): number[] {
-  return Array.from({ length: count }, (_, i) => from + i);
 }

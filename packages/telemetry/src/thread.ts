@@ -1,7 +1,8 @@
 import { isMainThread, parentPort, SHARE_ENV, Worker } from 'node:worker_threads';
 
 /** Signals that ask a process to end. */
-export type EndSignal = 'SIGTERM' | 'SIGINT';
+const endSignals = ['SIGTERM', 'SIGINT'] as const;
+export type EndSignal = (typeof endSignals)[number];
 
 /** How long a program has to end after the first signal, in milliseconds, before its process ends without it. */
 const stopTimeoutMs = 15_000;
@@ -15,7 +16,7 @@ const stopTimeoutMs = 15_000;
 export function runInThread(entry: URL, argv: readonly string[] = process.argv.slice(2)): void {
   const thread = new Worker(entry, { argv: [...argv], env: SHARE_ENV, name: 'program' });
   let told = false;
-  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+  for (const signal of endSignals)
     process.on(signal, () => {
       // Whoever presses Ctrl-C again does not want to wait.
       if (told && signal === 'SIGINT') process.exit(1);
@@ -32,7 +33,7 @@ export function runInThread(entry: URL, argv: readonly string[] = process.argv.s
 
 /** Calls `listener` with the first signal of a kind that asks the process to end; in {@link runInThread}, too. */
 export function onEndSignal(listener: (signal: EndSignal) => void): void {
-  if (isMainThread) for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => listener(signal));
+  if (isMainThread) for (const signal of endSignals) process.once(signal, () => listener(signal));
   else {
     parentPort?.on('message', ({ signal }: { signal: EndSignal }) => listener(signal));
     parentPort?.unref();

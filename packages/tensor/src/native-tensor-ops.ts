@@ -66,7 +66,6 @@ export function nativeTensorOps(backend: Backend): TensorOps {
     mul: (a, b) => run('Mul', float, [a, b]),
     square: (x) => run('Square', float, [x]),
     rsqrt: (x) => run('Rsqrt', float, [x]),
-    exp: (x) => run('Exp', float, [x]),
     sigmoid: (x) => run('Sigmoid', float, [x]),
     softmax: (x) => run('Softmax', float, [x]),
     mean: (x) => run('Mean', reduced, [x, axis(-1)]),

@@ -62,7 +62,6 @@ export interface TensorOps {
   square(x: Tensor): Tensor;
   /** x^-½ */
   rsqrt(x: Tensor): Tensor;
-  exp(x: Tensor): Tensor;
   sigmoid(x: Tensor): Tensor;
   /** Over the last axis, as `mean` and `sum`, which keep it with length 1. */
   softmax(x: Tensor): Tensor;
@@ -86,7 +85,6 @@ export function portableOps(tf: Tf): TensorOps {
     mul: (a, b) => tf.mul(a, b),
     square: (x) => tf.square(x),
     rsqrt: (x) => tf.rsqrt(x),
-    exp: (x) => tf.exp(x),
     sigmoid: (x) => tf.sigmoid(x),
     softmax: (x) => tf.softmax(x),
     mean: (x) => tf.mean(x, -1, true),
