@@ -9,8 +9,8 @@ import { isUniqueViolation } from './errors.js';
 export const CHUNK_BYTES = 4 * 1024 * 1024;
 /** Chunks of one transaction. */
 const CHUNKS_AT_ONCE = 2;
-/** Transactions under way: while one is copied the next is hashed, and two connections keep two of the server's cores busy. */
-const GROUPS_AT_ONCE = 3;
+/** Transactions under way: while one is copied the next is hashed. With more, the server waits for its own locks. */
+const GROUPS_AT_ONCE = 2;
 
 /** Bytes of elements of 4 or 8 bytes. */
 export interface ChunkSource {

@@ -6,8 +6,8 @@ import { LendingSocket } from './lending-socket.js';
 /** A message of the server: a code, then its length without the code (PostgreSQL manual, "Message Formats"). */
 const HEADER_BYTES = 5;
 const COPY_DATA = 'd'.charCodeAt(0);
-/** CopyOutResponse, NoticeResponse, ParameterStatus, NotificationResponse: may come before data and between. */
-const PASSED_OVER = new Set([...'HNSA'].map((code) => code.charCodeAt(0)));
+/** CommandComplete of statements before the COPY, CopyOutResponse, NoticeResponse, ParameterStatus, NotificationResponse. */
+const PASSED_OVER = new Set([...'CHNSA'].map((code) => code.charCodeAt(0)));
 /** Rows that wait for their reader before the server is made to wait. */
 const HELD_BYTES = 4 * 1024 * 1024;
 /** What a row takes beside its fields, about: there may be a million of them. */
@@ -102,7 +102,7 @@ class CopyOut implements pg.Submittable {
   }
 }
 
-/** The rows of a COPY … TO STDOUT (FORMAT binary), read as they come in. @throws what the reader throws, after the rows before */
+/** The rows of a COPY … TO STDOUT (FORMAT binary), which statements without rows may come before, read as they come in. @throws what the reader throws, after the rows before */
 export async function* copyRowsOut<Item>(
   client: pg.ClientBase,
   text: string,

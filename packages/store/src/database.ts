@@ -92,9 +92,9 @@ export function openDatabase(databaseUrl: string, poolSize: number, logger?: Sto
     const client = await pool.connect();
     let finished = false;
     try {
-      await client.query(`BEGIN READ ONLY; SET LOCAL statement_timeout = ${COPY_TIMEOUT_MS}`);
-      yield* copyRowsOut(client, `COPY (${query}) TO STDOUT (FORMAT binary)`, reader);
-      await client.query('COMMIT');
+      // One message, so one transaction, and nothing waits for an answer before the rows.
+      const settings = `SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = ${COPY_TIMEOUT_MS}`;
+      yield* copyRowsOut(client, `${settings}; COPY (${query}) TO STDOUT (FORMAT binary)`, reader);
       finished = true;
     } finally {
       // A reader that stops in the middle leaves the connection in the middle of a COPY: it cannot be used again.

@@ -34,37 +34,42 @@ function bytesOf({ name, rows, columns, data }: SnapshotTensor): Buffer {
 }
 
 /** Makes a snapshot visible whose chunks are stored. @returns null when another of its key is there */
-function record(db: Database, { streamId, seq, kind, form }: SnapshotKey, tensors: readonly WrittenTensor[]) {
-  return db.session(async (client): Promise<string | null> => {
+function record(db: Database, key: SnapshotKey, tensors: readonly WrittenTensor[]): Promise<SnapshotInfo | null> {
+  const { streamId, seq, kind, form } = key;
+  return db.session(async (client) => {
     // Not to be collected before this is seen.
-    const { rows } = await client.query<{ hash: string | null; collected: boolean }>(
+    const batches = await client.query<{ hash: string | null; collected: boolean }>(
       'SELECT hash, collected_at IS NOT NULL AS collected FROM batches WHERE stream_id = $1 AND seq = $2 FOR SHARE',
       [streamId, seq],
     );
-    const hash = rows[0]?.hash;
-    if (!hash) throw unknownPosition(streamId, seq);
-    if (rows[0].collected) throw positionCollected(streamId, seq);
+    const [batch] = batches.rows;
+    if (!batch?.hash) throw unknownPosition(streamId, seq);
+    if (batch.collected) throw positionCollected(streamId, seq);
     const id = newId('snp');
     const bytes = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
-    const written = await client.query(
-      `INSERT INTO snapshots (id, stream_id, seq, hash, kind, form, bytes) VALUES ($1, $2, $3, $4, $5, $6, $7)
-       ON CONFLICT DO NOTHING`,
-      [id, streamId, seq, hash, kind, form, bytes],
-    );
-    if (written.rowCount === 0) return null;
     const of = <Field extends keyof WrittenTensor>(field: Field) => tensors.map((tensor) => tensor[field]);
-    await client.query(
-      `INSERT INTO snapshot_tensors (snapshot_id, name, element, rows, columns, bytes)
-       SELECT $1, * FROM unnest($2::text[], $3::text[], $4::int[], $5::int[], $6::bigint[])`,
-      [id, of('name'), of('element'), of('rows'), of('columns'), of('bytes')],
-    );
     const chunks = tensors.flatMap(({ name, chunks }) => chunks.map((chunk, index) => ({ name, index, chunk })));
-    await client.query(
-      `INSERT INTO snapshot_chunks (snapshot_id, name, index, chunk_id)
-       SELECT $1, * FROM unnest($2::text[], $3::int[], $4::text[])`,
-      [id, chunks.map(({ name }) => name), chunks.map(({ index }) => index), chunks.map(({ chunk }) => chunk)],
+    const written = await client.query<{ created_at: Date }>(
+      `WITH snapshot AS (
+         INSERT INTO snapshots (id, stream_id, seq, hash, kind, form, bytes) VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT DO NOTHING RETURNING id, created_at),
+       tensors AS (
+         INSERT INTO snapshot_tensors (snapshot_id, name, element, rows, columns, bytes)
+         SELECT id, t.* FROM snapshot, unnest($8::text[], $9::text[], $10::int[], $11::int[], $12::bigint[]) t),
+       chunks AS (
+         INSERT INTO snapshot_chunks (snapshot_id, name, index, chunk_id)
+         SELECT id, c.* FROM snapshot, unnest($13::text[], $14::int[], $15::text[]) c)
+       SELECT created_at FROM snapshot`,
+      [
+        ...[id, streamId, seq, batch.hash, kind, form, bytes],
+        ...[of('name'), of('element'), of('rows'), of('columns'), of('bytes')],
+        ...[chunks.map(({ name }) => name), chunks.map(({ index }) => index), chunks.map(({ chunk }) => chunk)],
+      ],
     );
-    return id;
+    const [row] = written.rows;
+    return row
+      ? { id, streamId, seq, hash: batch.hash, kind, form, bytes, createdAt: row.created_at.toISOString() }
+      : null;
   });
 }
 
@@ -91,9 +96,9 @@ export function snapshotRecords(db: Database, chunks: ChunkStore): Omit<Snapshot
       };
       const ids = await chunks.put(sources());
       const written = shapes.map((shape, i) => ({ ...shape, chunks: ids[i] }));
-      let id: string | null;
       try {
-        id = await record(db, key, written);
+        const snapshot = await record(db, key, written);
+        if (snapshot !== null) return { snapshot, created: true };
       } catch (error) {
         if (!isForeignKeyViolation(error)) throw error;
         throw new ErrataError('NOT_READY', 'a chunk of the snapshot was collected meanwhile: try again', {
@@ -102,7 +107,7 @@ export function snapshotRecords(db: Database, chunks: ChunkStore): Omit<Snapshot
       }
       const row = await byKey(key);
       if (!row) throw new ErrataError('NOT_READY', 'the snapshot was collected meanwhile: try again');
-      return { snapshot: toInfo(row), created: id !== null };
+      return { snapshot: toInfo(row), created: false };
     },
 
     async findSnapshots({ streamId, kind, form }, seqs) {

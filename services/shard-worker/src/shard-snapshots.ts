@@ -39,7 +39,8 @@ export class ShardSnapshots {
       this.store.readSnapshotTensors(
         id,
         names.map((name) => `${layer}/${name}`),
-        async (tensor) => void found.set(tensor.name.slice(`${layer}/`.length), tensor),
+        async (tensor) =>
+          void found.set(tensor.name.slice(`${layer}/`.length), { ...tensor, data: tensor.data.slice() }),
       );
     try {
       await read(['figures']);

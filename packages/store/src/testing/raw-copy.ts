@@ -1,12 +1,14 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import pg from 'pg';
-import { to as copyTo } from 'pg-copy-streams';
-import { RowDecoder } from '../copy.js';
+import { copyRowsOut } from '../copy-out.js';
+import { LendingSocket } from '../lending-socket.js';
 import { copyRows } from './synthetic-log.js';
 
 /** What a snapshot travels in. */
 const PIECE_BYTES = 4 * 1024 * 1024;
+
+const READ = 'COPY (SELECT data FROM raw_copy ORDER BY id) TO STDOUT (FORMAT binary)';
 
 /** Before either side is timed: else the garbage of one is collected in the time of the other. */
 export function collectGarbage(): void {
@@ -22,7 +24,7 @@ export interface RawCopy {
 }
 
 export async function openRawCopy(url: string): Promise<RawCopy> {
-  const client = new pg.Client({ connectionString: url });
+  const client = new pg.Client({ connectionString: url, stream: () => new LendingSocket() });
   await client.connect();
   await client.query('CREATE TABLE raw_copy (id int PRIMARY KEY, data bytea NOT NULL)');
   await client.query('ALTER TABLE raw_copy ALTER COLUMN data SET STORAGE EXTERNAL');
@@ -49,10 +51,8 @@ export async function openRawCopy(url: string): Promise<RawCopy> {
         ),
       );
       const read = await timed(async () => {
-        const source = client.query(copyTo('COPY (SELECT data FROM raw_copy ORDER BY id) TO STDOUT (FORMAT binary)'));
-        const decoder = new RowDecoder(() => undefined);
-        for await (const chunk of source) decoder.push(chunk as Buffer);
-        decoder.end();
+        const ignored = { sinkOf: () => () => undefined, rowOf: () => undefined };
+        for await (const _ of copyRowsOut(client, READ, ignored));
       });
       return { write, read };
     },

@@ -20,7 +20,10 @@ export class MemorySnapshots implements ShardSnapshotStore {
       const tensor = this.#tensors.get(id)?.find((one) => one.name === name);
       if (tensor === undefined) throw new ErrataError('UNKNOWN_POSITION', `no snapshot ${id} has a tensor ${name}`);
       if (this.damaged.has(id)) throw new ErrataError('LOG_CORRUPT', `a chunk of ${id} does not match its hash`);
-      await use({ ...tensor, data: tensor.data.slice() });
+      const data = tensor.data.slice();
+      await use({ ...tensor, data });
+      // As another tensor would come into this memory.
+      data.fill(Number.NaN);
     }
   }
 
