@@ -123,14 +123,26 @@ describe.skipIf(helm === undefined).each(['small', 'full'])('the chart with %s v
 });
 
 describe.skipIf(helm === undefined)('the chart', () => {
-  test('names every pod of model runtimes and shard workers to gateway and orchestrator', async () => {
-    const pods = resources(await render('full')).flatMap(({ spec }) => spec?.template?.spec.containers ?? []);
+  test('has gateway and orchestrator find the pods of model runtimes and shard workers by DNS', async () => {
+    const rendered = resources(await render('full'));
+    const pods = rendered.flatMap(({ spec }) => spec?.template?.spec.containers ?? []);
     for (const service of ['gateway', 'orchestrator']) {
       const env = pods.find(({ args }) => args[0] === service)?.env ?? [];
-      const listed = (name: string) => env.find((variable) => variable.name === name)?.value?.split(',') ?? [];
-      expect(listed('MODEL_RUNTIME')).toHaveLength(2);
-      expect(listed('SHARD_WORKERS')).toHaveLength(4);
-      expect(listed('MODEL_RUNTIME')[1]).toMatch(/^(\S+-model-runtime)-1\.\1:7441$/);
+      for (const [variable, port] of [
+        ['MODEL_RUNTIME', 7441],
+        ['SHARD_WORKERS', 7442],
+      ] as const) {
+        const name = env.find((one) => one.name === variable)?.value ?? '';
+        const [, label, protocol, host] =
+          /^dnssrv\+_(\w+)\._(\w+)\.([\w-]+)\.default\.svc\.cluster\.local$/.exec(name) ?? [];
+        const [service] = rendered.filter(({ kind, metadata }) => kind === 'Service' && metadata.name === host);
+        // Kubernetes makes SRV records of the named ports of a headless service.
+        expect(service?.spec).toMatchObject({
+          clusterIP: 'None',
+          ports: expect.arrayContaining([expect.objectContaining({ name: label, port })]),
+        });
+        expect(protocol).toBe('tcp');
+      }
       expect(env.find(({ name }) => name === 'SNAPSHOT_S3_SECRET_ACCESS_KEY')?.valueFrom).toHaveProperty(
         'secretKeyRef',
       );

@@ -2,7 +2,7 @@ import { ErrataError } from '@errata/contracts';
 import { afterEach, expect, test } from 'vitest';
 import { type Fleet, type RunningServer, serve, watchFleet } from './index.js';
 
-type Worker = { readonly address: string };
+type Worker = { readonly address: string; close?(): void };
 
 const intervalMs = 10;
 const cleanUps: (() => unknown)[] = [];
@@ -20,10 +20,11 @@ function scripted(health: Map<string, Error | null>, pause = intervalMs) {
   const changes: string[] = [];
   const checks = new Map<string, number>();
   const fleet = watchFleet<Worker>({
-    workers: [...health.keys()].map((address) => ({ address })),
+    addresses: [...health.keys()],
+    connect: (address) => ({ address }),
     intervalMs: pause,
-    onChange: (address, up) => changes.push(`${address} ${up ? 'up' : 'down'}`),
-    connect: (address) => ({
+    onChange: (address, state) => changes.push(`${address} ${state}`),
+    healthOf: ({ address }) => ({
       check: async () => {
         checks.set(address, (checks.get(address) ?? 0) + 1);
         const failure = health.get(address);
@@ -64,12 +65,13 @@ test('a worker that is gone is replaced at once and returns after two good check
 
 test('late answers are forgiven, silence is not', async () => {
   const answers: (Error | null)[] = [silent, silent, silent, silent, null, silent, silent, null, null];
-  const changes: boolean[] = [];
+  const changes: string[] = [];
   const fleet = watchFleet<Worker>({
-    workers: [{ address: 'a:1' }],
+    addresses: ['a:1'],
+    connect: (address) => ({ address }),
     intervalMs: 1,
-    onChange: (_, up) => changes.push(up),
-    connect: () => ({
+    onChange: (_, state) => changes.push(state),
+    healthOf: () => ({
       check: async () => {
         const answer = answers.length > 0 ? answers.shift() : silent;
         if (answer) throw answer;
@@ -80,7 +82,7 @@ test('late answers are forgiven, silence is not', async () => {
   cleanUps.push(() => fleet.close());
   await until(() => !fleet.isUp('a:1'));
   expect(answers).toEqual([]);
-  expect(changes).toEqual([true, false]);
+  expect(changes).toEqual(['up', 'down']);
   expect(() => fleet.place('str_1', 0)).toThrow(/none of the shard workers answers: a:1/);
 });
 
@@ -121,13 +123,63 @@ test('a real server: gone when it stops, back when it serves again at its addres
   let server: RunningServer | null = await serve('127.0.0.1:0', []);
   const { address } = server;
   cleanUps.push(() => server?.stop(0));
-  const changes: boolean[] = [];
-  const fleet = watchFleet<Worker>({ workers: [{ address }], intervalMs, onChange: (_, up) => changes.push(up) });
+  const changes: string[] = [];
+  const fleet = watchFleet<Worker>({
+    addresses: [address],
+    connect: (at) => ({ address: at }),
+    intervalMs,
+    onChange: (_, state) => changes.push(state),
+  });
   cleanUps.push(() => fleet.close());
   await server.stop(0);
   server = null;
   await until(() => !fleet.isUp(address));
   server = await serve(address, []);
   await until(() => fleet.isUp(address));
-  expect(changes).toEqual([true, false, true]);
+  expect(changes).toEqual(['up', 'down', 'up']);
+});
+
+test('a worker that is named later takes part once it serves; one that is no longer named leaves', async () => {
+  const health = new Map<string, Error | null>([
+    ['10.0.0.1:7442', null],
+    ['10.0.0.2:7442', gone],
+  ]);
+  let names = ['10.0.0.1'];
+  const changes: string[] = [];
+  const closed: string[] = [];
+  const fleet = watchFleet<Worker>({
+    addresses: ['dns+workers:7442'],
+    connect: (address) => ({ address, close: () => void closed.push(address) }),
+    intervalMs,
+    discoveryMs: intervalMs,
+    resolver: { addressesOf: async () => names, serversOf: async () => [] },
+    onChange: (address, state) => changes.push(`${address} ${state}`),
+    healthOf: ({ address }) => ({
+      check: async () => {
+        const failure = health.get(address);
+        if (failure) throw failure;
+      },
+      close: () => {},
+    }),
+  });
+  cleanUps.push(() => fleet.close());
+  expect(() => fleet.place('str_1', 0)).toThrow(/no shard worker is known yet: dns\+workers:7442/);
+  await until(() => fleet.isUp('10.0.0.1:7442'));
+  names = ['10.0.0.1', '10.0.0.2'];
+  await until(() => changes.includes('10.0.0.2:7442 down'));
+  const placed = () => [0, 1].map((layer) => fleet.place('str_1', layer));
+  // Nothing is placed on what has never served, nor is anything held in its place.
+  expect(placed()).toMatchObject([0, 1].map(() => ({ owner: { address: '10.0.0.1:7442' }, standsIn: false })));
+  health.set('10.0.0.2:7442', null);
+  await until(() => fleet.isUp('10.0.0.2:7442'));
+  expect(new Set(placed().map(({ owner }) => owner.address)).size).toBe(2);
+  // DNS that fails says nothing about servers.
+  names = [];
+  await new Promise((resolve) => setTimeout(resolve, 10 * intervalMs));
+  expect(new Set(placed().map(({ owner }) => owner.address)).size).toBe(2);
+  names = ['10.0.0.2'];
+  await until(() => !fleet.isUp('10.0.0.1:7442'));
+  expect(placed()).toMatchObject([0, 1].map(() => ({ owner: { address: '10.0.0.2:7442' }, standsIn: false })));
+  expect(changes.at(-1)).toBe('10.0.0.1:7442 left');
+  expect(closed).toEqual(['10.0.0.1:7442']);
 });

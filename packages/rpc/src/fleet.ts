@@ -1,5 +1,6 @@
 import { ErrataError, toErrataError } from '@errata/contracts';
 import type { CallLimits } from './calls.js';
+import { discover, type Resolver } from './discovery.js';
 import { isUnreachable } from './errors.js';
 import { connectHealth, type HealthClient } from './health-client.js';
 import { type Addressed, placeShard } from './placement.js';
@@ -10,15 +11,27 @@ const checkTimeoutMs = 2000;
 const silentChecks = 5;
 /** Good checks in a row after which a worker counts as up again. */
 const goodChecks = 2;
+/** As long as Kubernetes lets its answers be kept. */
+const defaultDiscoveryMs = 5000;
+
+/** Whether it serves, others stand in for it, or it is no longer named. */
+export type MemberState = 'up' | 'down' | 'left';
 
 export interface FleetOptions<Worker extends Addressed> {
-  readonly workers: readonly Worker[];
-  /** Pause between two health checks of a worker. */
+  /** host:port, or names by which DNS tells of servers (`discover`). */
+  readonly addresses: readonly string[];
+  readonly connect: (address: string) => Worker;
+  /** What a worker is called in messages; a shard worker when left out. */
+  readonly kind?: string | undefined;
+  /** What asks a worker for its health; grpc.health.v1 when left out. */
+  readonly healthOf?: ((worker: Worker) => HealthClient) | undefined;
+  /** Pause between two health checks of a worker, in milliseconds. */
   readonly intervalMs: number;
   /** Told of every change, and of the beginning, when all count as up. */
-  readonly onChange: (address: string, up: boolean, reason: string) => void;
-  /** What asks a worker for its health; grpc.health.v1 when left out. */
-  readonly connect?: (address: string) => HealthClient;
+  readonly onChange: (address: string, state: MemberState, reason: string) => void;
+  /** Pause between two questions to DNS, in milliseconds; 5,000 when left out. */
+  readonly discoveryMs?: number | undefined;
+  readonly resolver?: Resolver | undefined;
 }
 
 /** Where the shards of a layer are now. */
@@ -38,12 +51,16 @@ export interface Fleet<Worker extends Addressed> {
   /** Runs a call on a placement. One that fails for want of a worker is looked into before the error goes on. */
   watch<Result>(placement: Placement<Worker>, call: (placement: Placement<Worker>) => Promise<Result>): Promise<Result>;
   isUp(address: string): boolean;
+  /** Ends the watch, and closes the workers that can be closed. */
   close(): void;
 }
 
-interface Member {
+interface Member<Worker> {
+  readonly worker: Worker;
   readonly health: HealthClient;
   up: boolean;
+  /** It was up once: before that nothing is placed on it, or shards would move twice. */
+  joined: boolean;
   good: number;
   silent: number;
   checking: Promise<void> | null;
@@ -51,25 +68,29 @@ interface Member {
 
 /**
  * Watches shard workers: a worker that cannot be reached is down at once, one that stays silent after five checks; it is
- * up again after two good checks in a row.
+ * up again after two good checks in a row. One that is named later takes part from when it is first up. One that is no longer named leaves; what it was
+ * asked is still answered.
  */
-export function watchFleet<Worker extends Addressed>(options: FleetOptions<Worker>): Fleet<Worker> {
-  const { workers, intervalMs, onChange } = options;
-  const connect = options.connect ?? ((address) => connectHealth(address, 'shard-worker'));
+export function watchFleet<Worker extends Addressed & { close?(): void }>(
+  options: FleetOptions<Worker>,
+): Fleet<Worker> {
+  const { addresses: named, connect, intervalMs, onChange, kind = 'shard worker' } = options;
+  const healthOf = options.healthOf ?? (({ address }) => connectHealth(address, 'shard-worker'));
   const closing = new AbortController();
   const limits: CallLimits = { timeoutMs: checkTimeoutMs, signal: closing.signal };
-  const members = new Map<string, Member>(
-    workers.map(({ address }) => [address, { health: connect(address), up: true, good: 0, silent: 0, checking: null }]),
-  );
-  for (const address of members.keys()) onChange(address, true, 'start');
+  const members = new Map<string, Member<Worker>>();
+  const timers = new Map<string, NodeJS.Timeout>();
+  /** Names that DNS does not know, each with the last reason. */
+  const unknown = new Map<string, readonly string[]>();
 
-  const set = (address: string, member: Member, up: boolean, reason: string) => {
+  const set = (address: string, member: Member<Worker>, up: boolean, reason: string) => {
     if (!up) member.good = 0;
-    if (member.up === up || closing.signal.aborted) return;
+    if (member.up === up || members.get(address) !== member) return;
     member.up = up;
-    onChange(address, up, reason);
+    member.joined ||= up;
+    onChange(address, up ? 'up' : 'down', reason);
   };
-  const checkOnce = async (address: string, member: Member) => {
+  const checkOnce = async (address: string, member: Member<Worker>) => {
     try {
       await member.health.check(limits);
       member.silent = 0;
@@ -95,21 +116,56 @@ export function watchFleet<Worker extends Addressed>(options: FleetOptions<Worke
     await members.get(address)?.checking;
     await check(address);
   };
-  const timers = new Map<string, NodeJS.Timeout>();
-  const keepChecking = async (address: string): Promise<void> => {
+  const keepChecking = async (address: string, member: Member<Worker>): Promise<void> => {
     await check(address);
-    if (!closing.signal.aborted)
-      timers.set(
-        address,
-        setTimeout(() => void keepChecking(address), intervalMs),
-      );
+    if (members.get(address) !== member) return;
+    const next = () => void keepChecking(address, member);
+    timers.set(address, setTimeout(next, intervalMs));
   };
-  for (const address of members.keys()) void keepChecking(address);
+  const leave = (address: string, { worker, health }: Member<Worker>) => {
+    members.delete(address);
+    clearTimeout(timers.get(address));
+    health.close();
+    worker.close?.();
+  };
+  const stopDiscovery = discover(named, {
+    intervalMs: options.discoveryMs ?? defaultDiscoveryMs,
+    resolver: options.resolver,
+    onChange(addresses) {
+      const first = members.size === 0;
+      for (const [address, member] of members) {
+        if (addresses.includes(address)) continue;
+        leave(address, member);
+        onChange(address, 'left', 'it is no longer named');
+      }
+      for (const address of addresses) {
+        if (members.has(address)) continue;
+        const worker = connect(address);
+        const health = healthOf(worker);
+        const member = { worker, health, up: first, joined: first, good: 0, silent: 0, checking: null };
+        members.set(address, member);
+        onChange(address, first ? 'up' : 'down', first ? 'start' : 'it is new');
+        void keepChecking(address, member);
+      }
+      unknown.clear();
+    },
+    onFailure(name, { message }) {
+      unknown.set(name, [message]);
+    },
+  });
 
   const isUp = (address: string) => members.get(address)?.up ?? false;
   return {
     isUp,
     place(streamId, layerIndex, rowShards = 1) {
+      const workers = [...members.values()].filter(({ joined }) => joined).map(({ worker }) => worker);
+      if (!workers.some(({ address }) => isUp(address)))
+        throw new ErrataError(
+          'NOT_READY',
+          workers.length > 0
+            ? `none of the ${kind}s answers: ${workers.map(({ address }) => address).join(', ')}`
+            : `no ${kind} is known yet: ${named.map((name) => [name, ...(unknown.get(name) ?? [])].join(': ')).join(', ')}`,
+        );
       const [owner, ...peers] = placeShard(streamId, layerIndex, workers, ({ address }) => isUp(address), rowShards);
       const homes = placeShard(streamId, layerIndex, workers, () => true, rowShards);
       return {
@@ -138,8 +194,8 @@ export function watchFleet<Worker extends Addressed>(options: FleetOptions<Worke
     },
     close() {
       closing.abort();
-      for (const timer of timers.values()) clearTimeout(timer);
-      for (const { health } of members.values()) health.close();
+      stopDiscovery();
+      for (const [address, member] of members) leave(address, member);
     },
   };
 }

@@ -1,7 +1,8 @@
 export type { CallLimits } from './calls.js';
 export * from './client.js';
+export type { Resolver } from './discovery.js';
 export { fromServiceError, toStatus } from './errors.js';
-export { type Fleet, type FleetOptions, type Placement, watchFleet } from './fleet.js';
+export { type Fleet, type FleetOptions, type MemberState, type Placement, watchFleet } from './fleet.js';
 export type {
   ChatMessage,
   ComputeKeysRequest,

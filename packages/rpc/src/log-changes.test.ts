@@ -8,16 +8,23 @@ test('changes are logged by what they are of; the beginning is only noted', () =
   const changed = logChanges({ info: write('info'), warn: write('warn') }, 'runtime', (...change) =>
     noted.push(change),
   );
-  changed('a:1', true, 'start');
-  changed('a:1', false, 'no answer');
-  changed('a:1', true, 'it serves');
+  changed('a:1', 'up', 'start');
+  changed('a:1', 'down', 'no answer');
+  changed('a:1', 'up', 'it serves');
+  changed('a:1', 'left', 'it is no longer named');
   expect(lines).toEqual([
     { level: 'warn', fields: { runtime: 'a:1', up: false, reason: 'no answer' }, message: 'model runtime is down' },
     { level: 'info', fields: { runtime: 'a:1', up: true, reason: 'it serves' }, message: 'model runtime is up' },
+    {
+      level: 'info',
+      fields: { runtime: 'a:1', up: false, reason: 'it is no longer named' },
+      message: 'model runtime has left',
+    },
   ]);
   expect(noted).toEqual([
-    ['a:1', true],
-    ['a:1', false],
-    ['a:1', true],
+    ['a:1', 'up'],
+    ['a:1', 'down'],
+    ['a:1', 'up'],
+    ['a:1', 'left'],
   ]);
 });

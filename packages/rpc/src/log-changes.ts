@@ -1,4 +1,4 @@
-import type { FleetOptions } from './fleet.js';
+import type { FleetOptions, MemberState } from './fleet.js';
 import type { Addressed } from './placement.js';
 
 /** The logging of changes; a pino logger is one. */
@@ -16,11 +16,12 @@ const nameOf = { runtime: 'model runtime', worker: 'shard worker' } as const;
 export function logChanges(
   log: ChangeLog,
   kind: keyof typeof nameOf,
-  note: (address: string, up: boolean) => void = () => {},
+  note: (address: string, state: MemberState) => void = () => {},
 ): FleetOptions<Addressed>['onChange'] {
-  return (address, up, reason) => {
-    note(address, up);
+  return (address, state, reason) => {
+    note(address, state);
     if (reason === 'start') return;
-    log[up ? 'info' : 'warn']({ [kind]: address, up, reason }, `${nameOf[kind]} is ${up ? 'up' : 'down'}`);
+    const message = `${nameOf[kind]} ${state === 'left' ? 'has left' : `is ${state}`}`;
+    log[state === 'down' ? 'warn' : 'info']({ [kind]: address, up: state === 'up', reason }, message);
   };
 }

@@ -3,6 +3,7 @@ import type { StateRef } from './generated/errata/v1/tensor.js';
 import {
   connectModelRuntimes,
   type InfoResponse,
+  type MemberState,
   type ModelRuntime,
   ModelRuntimeServiceService,
   type RunningServer,
@@ -30,11 +31,14 @@ const info = {
 interface Served {
   server: RunningServer;
   readonly streams: string[];
+  /** Ends the searches under way. */
+  readonly finish: (() => void)[];
 }
 
 /** A server that answers like a runtime and notes whose requests it had. */
 async function startRuntime(modelId = 'one', address = '127.0.0.1:0'): Promise<Served> {
   const streams: string[] = [];
+  const finish: (() => void)[] = [];
   const note = ({ state }: { state?: StateRef | undefined }) => void streams.push(state?.streamId ?? '');
   const implementation = {
     info: (_: unknown, reply: (error: null, info: InfoResponse) => void) => reply(null, { ...info, modelId }),
@@ -50,7 +54,8 @@ async function startRuntime(modelId = 'one', address = '127.0.0.1:0'): Promise<S
     }) => {
       note(call.request);
       call.write({ progress: { step: 1, steps: 2, finishedEdits: 0, meanLoss: 1 } });
-      // The end comes with the death of the server, as it does in the middle of a search.
+      finish.push(() => call.end());
+      // Else the end comes with the death of the server, as it does in the middle of a search.
     },
   };
   const server = await serve(address, [
@@ -60,14 +65,14 @@ async function startRuntime(modelId = 'one', address = '127.0.0.1:0'): Promise<S
       implementation: implementation as never,
     },
   ]);
-  return { server, streams };
+  return { server, streams, finish };
 }
 
 async function pool(...served: Served[]) {
-  const changes: { address: string; up: boolean; reason: string }[] = [];
+  const changes: { address: string; state: MemberState; reason: string }[] = [];
   const runtime: ModelRuntime = connectModelRuntimes(
     served.map(({ server }) => server.address),
-    { intervalMs: 20, onChange: (address, up, reason) => changes.push({ address, up, reason }) },
+    { intervalMs: 20, onChange: (address, state, reason) => changes.push({ address, state, reason }) },
   );
   cleanUps.push(() => runtime.close());
   return { runtime, changes };
@@ -114,14 +119,14 @@ test('the streams of a runtime that is gone go to another, and return with it; a
     a.server.stop(),
     expect(messages.next()).rejects.toMatchObject({ code: expect.stringMatching(/NOT_READY|INTERNAL|DEADLINE/) }),
   ]);
-  await until(() => changes.some((change) => change.address === address && !change.up));
+  await until(() => changes.some((change) => change.address === address && change.state === 'down'));
   const others = b.streams.length;
   for (const name of home) await runtime.score({ state: state(name), items: [] }, limits);
   expect(b.streams.slice(others)).toEqual(home);
 
   const again = await startRuntime('one', address);
   a.server = again.server;
-  await until(() => changes.at(-1)?.address === address && changes.at(-1)?.up === true);
+  await until(() => changes.at(-1)?.address === address && changes.at(-1)?.state === 'up');
   await scoreAll(runtime);
   expect(again.streams).toEqual(home);
 });
@@ -132,8 +137,8 @@ test('a runtime of another model counts as down and is told so', async () => {
   const b = await startRuntime('two');
   cleanUps.push(() => b.server.stop());
   const { runtime, changes } = await pool(a, b);
-  await until(() => changes.some(({ up }) => !up));
-  const down = changes.find(({ up }) => !up);
+  await until(() => changes.some(({ state }) => state === 'down'));
+  const down = changes.find(({ state }) => state === 'down');
   expect(down?.reason).toMatch(/serves the model (one|two) \(m\), the others (one|two): give all the same file/);
   await scoreAll(runtime);
   const [served, refused] = down?.address === a.server.address ? [b, a] : [a, b];
@@ -155,4 +160,44 @@ test('with no runtime left the error names all of them', async () => {
   for (let i = 0; i < 200 && !(await failure()).includes('none of the model runtimes'); i++)
     await new Promise((resolve) => setTimeout(resolve, 10));
   expect(await failure()).toContain('none of the model runtimes answers: 127.0.0.1:1, 127.0.0.1:2');
+});
+
+test('runtimes that DNS names come and go; a search on one that leaves goes on', async () => {
+  const [a, b] = [await startRuntime(), await startRuntime()];
+  cleanUps.push(
+    () => a.server.stop(0),
+    () => b.server.stop(0),
+  );
+  const named = ({ server }: Served) => ({ name: '127.0.0.1', port: Number(server.address.split(':')[1]) });
+  let servers = [named(a)];
+  const changes: string[] = [];
+  const runtime = connectModelRuntimes(['dnssrv+_grpc._tcp.runtimes'], {
+    intervalMs: 20,
+    discoveryMs: 20,
+    resolver: { serversOf: async () => servers, addressesOf: async () => [] },
+    onChange: (address, state) => changes.push(`${address} ${state}`),
+  });
+  cleanUps.push(() => runtime.close());
+  await expect(runtime.score({ state: state('str_1'), items: [] }, limits)).rejects.toMatchObject({
+    code: 'NOT_READY',
+    message: expect.stringContaining('dnssrv+_grpc._tcp.runtimes'),
+  });
+  await until(() => changes.includes(`${a.server.address} up`));
+  await scoreAll(runtime);
+  expect(a.streams).toEqual(names);
+  const search = runtime.resolveTargets({ state: state(names[0]), configJson: '{}', edits: [] }, limits);
+  const messages = search[Symbol.asyncIterator]();
+  expect((await messages.next()).done).toBe(false);
+
+  servers = [named(a), named(b)];
+  await until(() => changes.includes(`${b.server.address} up`));
+  await scoreAll(runtime);
+  expect(b.streams.length).toBeGreaterThan(names.length / 8);
+  servers = [named(b)];
+  await until(() => changes.includes(`${a.server.address} left`));
+  const before = b.streams.length;
+  await scoreAll(runtime);
+  expect(b.streams.slice(before)).toEqual(names);
+  for (const finish of a.finish) finish();
+  expect((await messages.next()).done).toBe(true);
 });

@@ -1,32 +1,30 @@
 import { ErrataError, toErrataError } from '@errata/contracts';
 import { connectModelRuntime, type ModelRuntime } from './client.js';
-import { watchFleet } from './fleet.js';
+import { isDiscovered } from './discovery.js';
+import { type FleetOptions, watchFleet } from './fleet.js';
 import type { StateRef } from './generated/errata/v1/tensor.js';
 import { connectHealth, type HealthClient } from './health-client.js';
 
 /** Time a runtime has to answer a health check: one that computes answers between two steps. */
 const checkTimeoutMs = 10_000;
 
-export interface RuntimePoolOptions {
-  /** Pause between two health checks of a runtime. */
-  readonly intervalMs: number;
-  /** Told of every change, and of the beginning, when all count as up. */
-  readonly onChange: (address: string, up: boolean, reason: string) => void;
-}
+export type RuntimePoolOptions = Pick<
+  FleetOptions<ModelRuntime>,
+  'intervalMs' | 'discoveryMs' | 'onChange' | 'resolver'
+>;
 
 /**
  * Several runtimes of one model as one. Each stream has its home, by rendezvous hashing of its id, whose caches know it;
  * while that is down the stream goes to another, which reads the log anew. Slices of a covariance are spread like streams.
  * A runtime that serves another model than the first that answered counts as down.
  *
- * Every call throws ErrataError NOT_READY while no runtime is up.
+ * Every call throws ErrataError NOT_READY while no runtime is up, or known yet.
  */
 export function connectModelRuntimes(addresses: readonly string[], options: RuntimePoolOptions): ModelRuntime {
-  if (addresses.length === 1) {
-    options.onChange(addresses[0], true, 'start');
+  if (addresses.length === 1 && !isDiscovered(addresses[0])) {
+    options.onChange(addresses[0], 'up', 'start');
     return connectModelRuntime(addresses[0]);
   }
-  const runtimes = addresses.map(connectModelRuntime);
   let modelId: string | null = null;
 
   const healthOf = (runtime: ModelRuntime): HealthClient => {
@@ -56,22 +54,13 @@ export function connectModelRuntimes(addresses: readonly string[], options: Runt
       close: () => health.close(),
     };
   };
-  const byAddress = new Map(runtimes.map((runtime) => [runtime.address, runtime]));
-  const fleet = watchFleet({
-    ...options,
-    workers: runtimes,
-    connect: (address) => healthOf(byAddress.get(address) as ModelRuntime),
-  });
+  const fleet = watchFleet({ ...options, kind: 'model runtime', addresses, connect: connectModelRuntime, healthOf });
 
   const place = (key: string) => {
-    try {
-      const { owner } = fleet.place(key, 0);
-      return { owner, peers: [], standsIn: false };
-    } catch (cause) {
-      throw new ErrataError('NOT_READY', `none of the model runtimes answers: ${addresses.join(', ')}`, { cause });
-    }
+    const { owner } = fleet.place(key, 0);
+    return { owner, peers: [], standsIn: false };
   };
-  const unary = <Result>(key: string, call: (runtime: ModelRuntime) => Promise<Result>): Promise<Result> =>
+  const unary = async <Result>(key: string, call: (runtime: ModelRuntime) => Promise<Result>): Promise<Result> =>
     fleet.watch(place(key), ({ owner }) => call(owner));
   async function* stream<Message>(
     key: string,
@@ -105,9 +94,6 @@ export function connectModelRuntimes(addresses: readonly string[], options: Runt
     tokenize: (request, limits) => unary('', (runtime) => runtime.tokenize(request, limits)),
     export: (request, limits) => stream(request.streamId, (runtime) => runtime.export(request, limits)),
     discardExport: (request, limits) => unary('', (runtime) => runtime.discardExport(request, limits)),
-    close() {
-      fleet.close();
-      for (const runtime of runtimes) runtime.close();
-    },
+    close: () => fleet.close(),
   };
 }

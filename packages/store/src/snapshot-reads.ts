@@ -22,37 +22,16 @@ function readHead([name, element, rows, columns, id, bytes, codec, location]: Ro
 }
 type Head = ReturnType<typeof readHead>;
 
-function sizeOf({ element, rows, columns }: Head): number {
-  return rows * columns * (element === 'fp32' ? 4 : 8);
-}
-
-/** Memory for tensors, used again: what is fresh from the operating system takes longer to touch than COPY takes to fill it. */
-class Memory {
-  readonly #free: Buffer[] = [];
-
-  lend(bytes: number): Buffer {
-    const place = this.#free.findIndex(({ length }) => length >= bytes);
-    const [found] = place < 0 ? [] : this.#free.splice(place, 1);
-    return found ?? Buffer.allocUnsafeSlow(bytes);
-  }
-
-  giveBack(memory: Buffer): void {
-    this.#free.push(memory);
-  }
-}
-
 /** A tensor whose chunks come in. */
 class Incoming {
   readonly #bytes: Buffer;
   readonly #chunks: Promise<void>[] = [];
   #at = 0;
 
-  /** @param memory of at least the tensor's size. Every byte is written, or the tensor is not finished. */
-  constructor(
-    private readonly head: Head,
-    readonly memory: Buffer,
-  ) {
-    this.#bytes = memory.subarray(0, sizeOf(head));
+  constructor(private readonly head: Head) {
+    const { element, rows, columns } = head;
+    // Every byte is written, or the tensor is not finished.
+    this.#bytes = Buffer.allocUnsafeSlow(rows * columns * (element === 'fp32' ? 4 : 8));
   }
 
   get name(): string {
@@ -94,9 +73,8 @@ class Incoming {
     const { name, element, rows, columns } = this.head;
     if (this.#at !== this.#bytes.length)
       throw new ErrataError('LOG_CORRUPT', `${name} has ${this.#at} of ${this.#bytes.length} bytes`);
-    const { buffer } = this.memory;
-    const count = rows * columns;
-    const data = element === 'fp32' ? new Float32Array(buffer, 0, count) : new Float64Array(buffer, 0, count);
+    const { buffer } = this.#bytes;
+    const data = element === 'fp32' ? new Float32Array(buffer) : new Float64Array(buffer);
     return { name, rows, columns, data: inHostOrder(data) };
   }
 }
@@ -112,7 +90,6 @@ interface Arrival {
 
 /** Puts chunks together to tensors. What lies in the rows is hashed as it comes in, and copied once. */
 class Assembly implements RowReader<Arrival> {
-  readonly #memory = new Memory();
   #current: Incoming | undefined;
   #hash: Hash | null = null;
 
@@ -140,11 +117,6 @@ class Assembly implements RowReader<Arrival> {
     return { tensor, waiting: hash === null ? { chunk: { ...chunk, data: row[8] }, place } : null, last };
   };
 
-  /** Takes the memory of a tensor that was used. */
-  release({ memory }: Incoming): void {
-    this.#memory.giveBack(memory);
-  }
-
   /** @throws ErrataError LOG_CORRUPT a tensor is not complete */
   async end(): Promise<void> {
     await this.#current?.finish();
@@ -153,7 +125,7 @@ class Assembly implements RowReader<Arrival> {
   #of(head: Head): Incoming {
     if (this.#current !== undefined && this.#current.name !== head.name)
       throw new ErrataError('LOG_CORRUPT', `${this.#current.name} lacks its last chunks`);
-    this.#current ??= new Incoming(head, this.#memory.lend(sizeOf(head)));
+    this.#current ??= new Incoming(head);
     return this.#current;
   }
 }
@@ -181,7 +153,6 @@ export function snapshotReads(
       if (!last) continue;
       if (!missing.delete(tensor.name)) throw new ErrataError('LOG_CORRUPT', `${tensor.name} has too many chunks`);
       await use(await tensor.finish());
-      assembly.release(tensor);
     }
     await assembly.end();
     for (const name of missing) throw unknownTensor(snapshotId, name);
@@ -192,7 +163,6 @@ export function snapshotReads(
 
     async readSnapshotTensor(snapshotId, name) {
       const found: SnapshotTensor[] = [];
-      // Kept without a copy: no other tensor comes into its memory.
       await read(snapshotId, [name], async (tensor) => void found.push(tensor));
       return found[0];
     },

@@ -54,7 +54,6 @@ export interface SnapshotStore {
   readSnapshotTensor(snapshotId: string, name: string): Promise<SnapshotTensor>;
   /**
    * Tensors in the order of their names, each whole and checked as above before it is used; the next one comes in meanwhile.
-   * @param use may read the data until it is done: then another tensor may come into their memory
    * @throws as `readSnapshotTensor` does, when those before were used
    */
   readSnapshotTensors(

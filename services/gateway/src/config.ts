@@ -12,9 +12,9 @@ const configSchema = z.object({
   TEMPORAL_ADDRESS: addressSchema,
   /** Temporal namespace of the workflows. */
   TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
-  /** Model runtimes of one model, host:port with commas between. */
+  /** Model runtimes of one model, host:port or names for DNS, with commas between. */
   MODEL_RUNTIME: addressListSchema,
-  /** Shard workers, host:port with commas between. */
+  /** Shard workers, likewise. */
   SHARD_WORKERS: addressListSchema,
   /** Folder that the model runtime writes exports below, for downloads. */
   EXPORT_DIR: z.string().min(1).optional(),

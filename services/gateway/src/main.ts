@@ -19,9 +19,9 @@ const runtime = connectModelRuntimes(config.MODEL_RUNTIME, {
   intervalMs: config.SHARD_CHECK_INTERVAL_MS,
   onChange: logChanges(logger, 'runtime'),
 });
-const shards = config.SHARD_WORKERS.map(connectShardWorker);
 const fleet = watchFleet({
-  workers: shards,
+  addresses: config.SHARD_WORKERS,
+  connect: connectShardWorker,
   intervalMs: config.SHARD_CHECK_INTERVAL_MS,
   onChange: logChanges(logger, 'worker'),
 });
@@ -45,7 +45,7 @@ const server = await listen(app, config.HOST, config.PORT);
 onShutdown(logger, async () => {
   await server.stop();
   fleet.close();
-  for (const peer of [runtime, ...shards]) peer.close();
+  runtime.close();
   await workflows.close();
   await store.close();
   objects?.close();

@@ -18,9 +18,9 @@ const schema = z.object({
   /** Frontend of the Temporal service. */
   TEMPORAL_ADDRESS: addressSchema.default('127.0.0.1:7233'),
   TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
-  /** Model runtimes of one model, comma-separated; the streams are spread over them. */
+  /** Model runtimes of one model, comma-separated, host:port or names for DNS; the streams are spread over them. */
   MODEL_RUNTIME: addressListSchema,
-  /** Shard workers, comma-separated; the layers of a stream are spread over them. */
+  /** Shard workers, likewise; the layers of a stream are spread over them. */
   SHARD_WORKERS: addressListSchema,
   /**
    * What this process does, comma-separated: `streams` (workflows, records, webhooks, the sweep), `model` (calls of model runtimes and

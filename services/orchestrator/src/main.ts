@@ -9,7 +9,7 @@ import { createActivities } from './activities/index.js';
 import { startCollections } from './collections.js';
 import { readConfig } from './config.js';
 import { covarianceRuns } from './covariance-runs.js';
-import { createMetrics } from './metrics.js';
+import { createMetrics, followMembers } from './metrics.js';
 import { connectTargets } from './publishing/target.js';
 import { snapshotPolicy } from './snapshot-policy.js';
 import { exportStreamMetrics } from './stream-metrics.js';
@@ -38,17 +38,17 @@ const store = createStore({ databaseUrl: config.DATABASE_URL, objects });
 const nativeConnection = await NativeConnection.connect({ address: config.TEMPORAL_ADDRESS });
 const connection = await Connection.connect({ address: config.TEMPORAL_ADDRESS });
 const client = new Client({ connection, namespace: config.TEMPORAL_NAMESPACE });
-const shards = config.SHARD_WORKERS.map(connectShardWorker);
 const metrics = createMetrics(registry);
 const runtime = connectModelRuntimes(config.MODEL_RUNTIME, {
   intervalMs: config.SHARD_CHECK_INTERVAL_MS,
-  onChange: logChanges(logger, 'runtime', (address, up) => metrics.runtimeUp.set({ runtime: address }, up ? 1 : 0)),
+  onChange: logChanges(logger, 'runtime', followMembers(metrics.runtimeUp, 'runtime')),
 });
 exportStreamMetrics(registry, { store, limit: config.METRICS_STREAMS });
 const fleet = watchFleet({
-  workers: shards,
+  addresses: config.SHARD_WORKERS,
+  connect: connectShardWorker,
   intervalMs: config.SHARD_CHECK_INTERVAL_MS,
-  onChange: logChanges(logger, 'worker', (worker, up) => metrics.workerUp.set({ worker }, up ? 1 : 0)),
+  onChange: logChanges(logger, 'worker', followMembers(metrics.workerUp, 'worker')),
 });
 
 const snapshots = snapshotPolicy(store, client, logger, config.SNAPSHOT_AFTER_SECONDS);
@@ -92,7 +92,6 @@ onShutdown(logger, async () => {
   await metricsServer.close();
   runtime.close();
   fleet.close();
-  for (const shard of shards) shard.close();
   await connection.close();
   await nativeConnection.close();
   await store.close();

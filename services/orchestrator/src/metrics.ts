@@ -5,6 +5,7 @@ import {
   budgetNames,
   probeKinds,
 } from '@errata/contracts';
+import type { MemberState } from '@errata/rpc';
 import type { ClaimedBatch } from '@errata/store';
 import { type Latencies, latencies } from '@errata/telemetry';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
@@ -146,4 +147,16 @@ export function createMetrics(registry: Registry): ActivityMetrics {
 export function observeBatch(metrics: ActivityMetrics, { kind, edits }: ClaimedBatch, seconds: BatchSeconds): void {
   for (const phase of phasesOf[kind]) metrics.batchSeconds.observe({ kind, phase }, seconds[phase]);
   metrics.editsWritten.inc({ kind }, edits.length);
+}
+
+/** Shows which servers are up: 1, or 0 while others stand in, and nothing more of one that left. */
+export function followMembers<Label extends string>(
+  gauge: Gauge<Label>,
+  label: Label,
+): (address: string, state: MemberState) => void {
+  return (address, state) => {
+    const labels = { [label]: address } as Record<Label, string>;
+    if (state === 'left') gauge.remove(labels);
+    else gauge.set(labels, state === 'up' ? 1 : 0);
+  };
 }

@@ -39,8 +39,7 @@ export class ShardSnapshots {
       this.store.readSnapshotTensors(
         id,
         names.map((name) => `${layer}/${name}`),
-        async (tensor) =>
-          void found.set(tensor.name.slice(`${layer}/`.length), { ...tensor, data: tensor.data.slice() }),
+        async (tensor) => void found.set(tensor.name.slice(`${layer}/`.length), tensor),
       );
     try {
       await read(['figures']);

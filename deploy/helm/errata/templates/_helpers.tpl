@@ -134,25 +134,18 @@ securityContext:
 {{- end -}}
 {{- end -}}
 
-{{/* Where gateway and orchestrator find the others. */}}
+{{/* Where gateway and orchestrator find the others: the pods of the headless services, by DNS, as they come and go. */}}
 {{- define "errata.peersEnv" -}}
 {{- $name := include "errata.fullname" . -}}
-{{- $workers := list -}}
-{{- range $i := until (int .Values.shardWorker.replicas) -}}
-{{- $workers = append $workers (printf "%s-shard-worker-%d.%s-shard-worker:7442" $name $i $name) -}}
-{{- end -}}
-{{- $runtimes := list -}}
-{{- range $i := until (int .Values.modelRuntime.replicas) -}}
-{{- $runtimes = append $runtimes (printf "%s-model-runtime-%d.%s-model-runtime:7441" $name $i $name) -}}
-{{- end -}}
+{{- $domain := printf "%s.svc.%s" .Release.Namespace .Values.clusterDomain -}}
 - name: TEMPORAL_ADDRESS
   value: {{ .Values.temporal.address | quote }}
 - name: TEMPORAL_NAMESPACE
   value: {{ .Values.temporal.namespace | quote }}
 - name: MODEL_RUNTIME
-  value: {{ join "," $runtimes | quote }}
+  value: {{ printf "dnssrv+_grpc._tcp.%s-model-runtime.%s" $name $domain | quote }}
 - name: SHARD_WORKERS
-  value: {{ join "," $workers | quote }}
+  value: {{ printf "dnssrv+_grpc._tcp.%s-shard-worker.%s" $name $domain | quote }}
 {{- end -}}
 
 {{/* Resources with graphics cards, which are limits. */}}

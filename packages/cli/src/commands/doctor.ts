@@ -87,16 +87,19 @@ function addressChecks(env: Readonly<Record<string, string | undefined>>): Recor
           remedy: 'write postgres://user:password@host:5432/database',
         });
   }
-  for (const [name, variable, address] of [
+  const servers = [
     ['temporal server', 'TEMPORAL_ADDRESS', TEMPORAL_ADDRESS],
     ['runtime', 'MODEL_RUNTIME', MODEL_RUNTIME],
-  ] as const)
-    if (address) {
-      const at = address.lastIndexOf(':');
-      checks[name] = checkListening(
+  ] as const;
+  for (const [name, variable, list] of servers)
+    for (const address of list?.split(',').map((each) => each.trim()) ?? []) {
+      // Which servers a name for DNS means is the services' to find out.
+      if (address.startsWith('dnssrv+')) continue;
+      const [, host, port] = /^(?:dns\+)?(.*):(\d+)$/.exec(address) ?? [];
+      checks[`${name} ${address}`] = checkListening(
         name,
-        address.slice(0, at),
-        Number(address.slice(at + 1)),
+        host ?? address,
+        Number(port),
         `start it or correct ${variable}`,
       );
     }

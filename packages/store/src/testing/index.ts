@@ -1,5 +1,5 @@
 export { startTestDatabase, type TestDatabase } from './database.js';
-export { collectGarbage, openRawCopy, type RawCopy } from './raw-copy.js';
+export { openRawCopy, type RawCopy, timedClean } from './raw-copy.js';
 export { startTestServer, type TestServer } from './server.js';
 export { type StreamServer, startStreamServer } from './stream-server.js';
 export { type LogBytes, logBytes, writeSyntheticLog } from './synthetic-log.js';

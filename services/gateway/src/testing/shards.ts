@@ -37,10 +37,11 @@ export function testFleet(): Fleet<ShardReader> {
     materialize: async () => ({ rows: 1, columns: delta.length, data: delta }),
   };
   return watchFleet({
-    workers: [down, up],
+    addresses: [down.address, up.address],
+    connect: (address) => (address === down.address ? down : up),
     intervalMs: 60_000,
     onChange: () => {},
-    connect: (address) => ({
+    healthOf: ({ address }) => ({
       check: async () => {
         if (foundOut && address === down.address) throw new ErrataError('NOT_READY', 'down');
       },

@@ -117,10 +117,11 @@ export function settingOn(store: Store, addresses: readonly string[] = ['a:1', '
   const away = new Set<string>();
   const workers = addresses.map(recordingWorker);
   const fleet: Fleet<ShardWorker> = watchFleet<ShardWorker>({
-    workers,
+    addresses,
+    connect: (address) => workers.find((worker) => worker.address === address) as RecordingWorker,
     intervalMs: 5,
     onChange: () => {},
-    connect: (address) => ({
+    healthOf: ({ address }) => ({
       check: async () => {
         if (away.has(address)) throw lost(address);
       },

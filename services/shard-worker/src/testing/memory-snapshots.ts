@@ -20,10 +20,7 @@ export class MemorySnapshots implements ShardSnapshotStore {
       const tensor = this.#tensors.get(id)?.find((one) => one.name === name);
       if (tensor === undefined) throw new ErrataError('UNKNOWN_POSITION', `no snapshot ${id} has a tensor ${name}`);
       if (this.damaged.has(id)) throw new ErrataError('LOG_CORRUPT', `a chunk of ${id} does not match its hash`);
-      const data = tensor.data.slice();
-      await use({ ...tensor, data });
-      // As another tensor would come into this memory.
-      data.fill(Number.NaN);
+      await use({ ...tensor, data: tensor.data.slice() });
     }
   }
 
