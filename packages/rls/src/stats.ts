@@ -1,17 +1,12 @@
 import { addInto, inner, norm } from './columns.js';
-import { informationTimes } from './information.js';
-import { fixedStart, lanczosSpectrum } from './lanczos.js';
+import { conditionOf } from './condition.js';
+import { fixedStart } from './lanczos.js';
 import type { LayerState } from './layer-state.js';
 import type { Columns64 } from './notation.js';
 import type { RlsParts } from './parts.js';
 import { deltaSpectrum } from './spectrum.js';
 import { baseResidualsOf, keysOf } from './survivors.js';
 
-/** Dimension up to which eigenvalues get all their Lanczos steps. */
-const SMALL = 4096;
-const STEPS = { small: 60, large: 12 };
-/** Growth of the largest value at which it is as good as found. */
-const SETTLED = 1e-5;
 /** Columns whose part of the anchor deviation is added up; beyond, as many are drawn evenly. */
 const ANCHOR_COLUMNS = 1024;
 const BLOCK = 256;
@@ -29,7 +24,7 @@ export interface StateStats {
   readonly rank: number;
   /** Fewest singular values of W − W₀ with 99 % of its squared norm. */
   readonly effectiveRank: number;
-  /** λ_max(A) / λ_min(A) of the present A = C⁻¹; that of A₀ where only a share of C is held. */
+  /** λ_max(A) / λ_min(A) of A = C⁻¹, as of up to 16 columns before (`conditionOf`); that of A₀ where only a share of C is held. */
   readonly conditionEstimate: number;
   /** log det C₀ − log det C. */
   readonly information: number;
@@ -44,19 +39,6 @@ export interface StateStats {
   readonly lambdaMinT: number;
   /** |xᵀCy − yᵀCx| relative to ‖Cx‖‖y‖ + ‖Cy‖‖x‖, of fixed x and y: C is symmetric as stored, this is its products' error. */
   readonly symmetryError: number;
-}
-
-/** The largest eigenvalue, within about 1e-4 at small and 1e-2 at large dimensions. */
-async function largest(n: number, apply: (x: Columns64) => Promise<Columns64>): Promise<number> {
-  const steps = n <= SMALL ? STEPS.small : STEPS.large;
-  const points = await lanczosSpectrum(
-    n,
-    steps,
-    fixedStart(n),
-    async (data) => (await apply({ length: n, count: 1, data })).data,
-    SETTLED,
-  );
-  return points[points.length - 1].value;
 }
 
 /** What Δ does to the anchor, and to the keys in the weights. */
@@ -138,23 +120,18 @@ function columnProduct({ length, data }: Columns64, i: number, j: number): numbe
  * sources. Costs a few batches.
  */
 export async function measureState(parts: RlsParts, state: LayerState): Promise<StateStats> {
-  const { rank, inputs, inverse } = state;
+  const { rank, inverse } = state;
   const deltaBound = stackedResidual(state) / (2 * Math.sqrt(inverse.lambdaMin)) + startNorm(state);
   const moved = rank > 0 || state.start !== null;
   const spectrum = moved ? await deltaSpectrum(parts, state) : { deltaNorm: 0, spectralNorm: 0, effectiveRank: 0 };
   const last = (sign: 1 | -1) => state.segments.findLast((s) => s.sign === sign)?.lambdaMin ?? 1;
-  const conditionEstimate =
-    rank === 0 || !state.whole
-      ? inverse.condition
-      : (await largest(inputs, (x) => state.inverseTimes(x))) *
-        (await largest(inputs, (x) => informationTimes(parts, state.inverse, state.columns(), x)));
   return {
     ...spectrum,
     deltaBound,
     boundShare: deltaBound === 0 ? 0 : spectrum.deltaNorm / deltaBound,
     ...(await moves(state)),
     rank,
-    conditionEstimate,
+    conditionEstimate: await conditionOf(parts, state),
     information: state.information,
     capacityLeft: state.trace / inverse.trace,
     lambdaMinS: last(1),
