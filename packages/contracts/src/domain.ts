@@ -195,7 +195,7 @@ export const layerDriftSchema = z
     anchorDeviation: z.number().describe('‖(W − W₀) K₀‖ (Frobenius)'),
     effectiveRank: z.int(),
     spectralNorm: z.number(),
-    conditionEstimate: z.number(),
+    conditionEstimate: z.number().describe('λ_max / λ_min of the inverse covariance, as of up to 16 edits before'),
     information: z.number().describe('log det C₀ − log det C'),
     boundShare: z.number().optional().describe('deltaNorm / deltaBound'),
     capacityLeft: z.number().optional().describe('tr C / tr C₀: share of the freedom of the keys that is left'),

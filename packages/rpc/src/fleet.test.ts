@@ -166,7 +166,7 @@ test('a worker that is named later takes part once it serves; one that is no lon
   expect(() => fleet.place('str_1', 0)).toThrow(/no shard worker is known yet: dns\+workers:7442/);
   await until(() => fleet.isUp('10.0.0.1:7442'));
   names = ['10.0.0.1', '10.0.0.2'];
-  await until(() => changes.includes('10.0.0.2:7442 down'));
+  await until(() => changes.includes('10.0.0.2:7442 new'));
   const placed = () => [0, 1].map((layer) => fleet.place('str_1', layer));
   // Nothing is placed on what has never served, nor is anything held in its place.
   expect(placed()).toMatchObject([0, 1].map(() => ({ owner: { address: '10.0.0.1:7442' }, standsIn: false })));

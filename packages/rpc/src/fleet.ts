@@ -14,8 +14,8 @@ const goodChecks = 2;
 /** As long as Kubernetes lets its answers be kept. */
 const defaultDiscoveryMs = 5000;
 
-/** Whether it serves, others stand in for it, or it is no longer named. */
-export type MemberState = 'up' | 'down' | 'left';
+/** It is named and has not served yet, it serves, others stand in for it, or it is no longer named. */
+export type MemberState = 'new' | 'up' | 'down' | 'left';
 
 export interface FleetOptions<Worker extends Addressed> {
   /** host:port, or names by which DNS tells of servers (`discover`). */
@@ -144,7 +144,7 @@ export function watchFleet<Worker extends Addressed & { close?(): void }>(
         const health = healthOf(worker);
         const member = { worker, health, up: first, joined: first, good: 0, silent: 0, checking: null };
         members.set(address, member);
-        onChange(address, first ? 'up' : 'down', first ? 'start' : 'it is new');
+        onChange(address, first ? 'up' : 'new', first ? 'start' : 'it is named');
         void keepChecking(address, member);
       }
       unknown.clear();

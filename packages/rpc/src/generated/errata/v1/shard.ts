@@ -167,6 +167,7 @@ export interface StatsResponse {
   anchorDeviation: number;
   rank: number;
   effectiveRank: number;
+  /** Of the inverse covariance, as of up to 16 columns before. */
   conditionEstimate: number;
   /** log det C0 - log det C: information gained, in nats times two. */
   information: number;
