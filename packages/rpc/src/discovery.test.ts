@@ -1,19 +1,15 @@
 import dgram from 'node:dgram';
 import dns from 'node:dns/promises';
-import { addressListSchema } from '@errata/contracts';
+import { addressListSchema, parseServerName } from '@errata/contracts';
 import dnsPacket from 'dns-packet';
 import { afterEach, expect, test } from 'vitest';
 import { discover } from './discovery.js';
+import { until } from './testing/until.js';
 
 const cleanUps: (() => unknown)[] = [];
 afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0)) await cleanUp();
 });
-
-async function until(condition: () => boolean): Promise<void> {
-  for (let i = 0; i < 500 && !condition(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
-  expect(condition()).toBe(true);
-}
 
 type Server = { readonly name: string; readonly port: number };
 
@@ -95,4 +91,12 @@ test('lists may name what is to be discovered', () => {
   expect(addressListSchema.parse(list)).toEqual(list.split(', '));
   for (const wrong of ['dns+runtimes', 'dns+runtimes:x', 'dnssrv+', 'runtimes'])
     expect(() => addressListSchema.parse(wrong)).toThrow(/dnssrv\+name/);
+});
+
+test('an entry of a list says what it means', () => {
+  expect(parseServerName('a:1')).toEqual({ kind: 'address', host: 'a', port: 1 });
+  expect(parseServerName('[::1]:7441')).toEqual({ kind: 'address', host: '[::1]', port: 7441 });
+  expect(parseServerName('dns+runtimes:7441')).toEqual({ kind: 'host', host: 'runtimes', port: 7441 });
+  expect(parseServerName('dnssrv+_grpc._tcp.x')).toEqual({ kind: 'srv', name: '_grpc._tcp.x' });
+  expect(parseServerName('a')).toEqual({ kind: 'address', host: 'a', port: Number.NaN });
 });

@@ -1,9 +1,6 @@
 import dns from 'node:dns/promises';
 import { isIPv6 } from 'node:net';
-
-/** The prefixes by which Thanos names its peers, too. */
-const HOST = 'dns+';
-const SRV = 'dnssrv+';
+import { parseServerName } from '@errata/contracts';
 
 /** How DNS is asked; Node's way when left out. */
 export interface Resolver {
@@ -30,17 +27,17 @@ export interface DiscoveryOptions {
 
 /** Whether DNS tells which servers an entry of a list means. */
 export function isDiscovered(entry: string): boolean {
-  return entry.startsWith(HOST) || entry.startsWith(SRV);
+  return parseServerName(entry).kind !== 'address';
 }
 
 async function resolve(entry: string, resolver: Resolver): Promise<string[]> {
-  if (entry.startsWith(SRV)) {
-    const servers = await resolver.serversOf(entry.slice(SRV.length));
+  const named = parseServerName(entry);
+  if (named.kind === 'srv') {
+    const servers = await resolver.serversOf(named.name);
     return servers.map(({ name, port }) => `${name.replace(/\.$/, '')}:${port}`);
   }
-  const [, host, port] = /^(.*):(\d+)$/.exec(entry.slice(HOST.length)) ?? [];
-  const addresses = await resolver.addressesOf(host);
-  return addresses.map((address) => `${isIPv6(address) ? `[${address}]` : address}:${port}`);
+  const addresses = await resolver.addressesOf(named.host);
+  return addresses.map((address) => `${isIPv6(address) ? `[${address}]` : address}:${named.port}`);
 }
 
 /**

@@ -1,6 +1,7 @@
 import { ErrataError } from '@errata/contracts';
 import { afterEach, expect, test } from 'vitest';
 import { type Fleet, type RunningServer, serve, watchFleet } from './index.js';
+import { until } from './testing/until.js';
 
 type Worker = { readonly address: string; close?(): void };
 
@@ -9,11 +10,6 @@ const cleanUps: (() => unknown)[] = [];
 afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0)) await cleanUp();
 });
-
-async function until(condition: () => boolean): Promise<void> {
-  for (let i = 0; i < 1000 && !condition(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
-  expect(condition()).toBe(true);
-}
 
 /** A fleet whose health checks answer what `health` says of each address. */
 function scripted(health: Map<string, Error | null>, pause = intervalMs) {

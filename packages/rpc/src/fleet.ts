@@ -159,14 +159,13 @@ export function watchFleet<Worker extends Addressed & { close?(): void }>(
     isUp,
     place(streamId, layerIndex, rowShards = 1) {
       const workers = [...members.values()].filter(({ joined }) => joined).map(({ worker }) => worker);
-      if (!workers.some(({ address }) => isUp(address)))
+      if (workers.length === 0)
         throw new ErrataError(
           'NOT_READY',
-          workers.length > 0
-            ? `none of the ${kind}s answers: ${workers.map(({ address }) => address).join(', ')}`
-            : `no ${kind} is known yet: ${named.map((name) => [name, ...(unknown.get(name) ?? [])].join(': ')).join(', ')}`,
+          `no ${kind} is known yet: ${named.map((name) => [name, ...(unknown.get(name) ?? [])].join(': ')).join(', ')}`,
         );
-      const [owner, ...peers] = placeShard(streamId, layerIndex, workers, ({ address }) => isUp(address), rowShards);
+      const isLive = ({ address }: Worker) => isUp(address);
+      const [owner, ...peers] = placeShard(streamId, layerIndex, workers, isLive, rowShards, kind);
       const homes = placeShard(streamId, layerIndex, workers, () => true, rowShards);
       return {
         owner,

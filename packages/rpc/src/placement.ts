@@ -18,6 +18,7 @@ export interface Addressed {
  *
  * @param layerIndex position of the layer among the stream's edited layers
  * @param rowShards over how many shards the layer is spread
+ * @param kind what a worker is called in messages
  * @throws ErrataError NOT_READY when no worker is live
  */
 export function placeShard<Worker extends Addressed>(
@@ -26,6 +27,7 @@ export function placeShard<Worker extends Addressed>(
   workers: readonly Worker[],
   isLive: (worker: Worker) => boolean = () => true,
   rowShards = 1,
+  kind = 'shard worker',
 ): readonly Worker[] {
   const live = workers.filter(isLive);
   if (live.length === 0)
@@ -33,7 +35,7 @@ export function placeShard<Worker extends Addressed>(
       'NOT_READY',
       workers.length === 0
         ? 'there is no shard worker: set SHARD_WORKERS'
-        : `none of the shard workers answers: ${workers.map((worker) => worker.address).join(', ')}`,
+        : `none of the ${kind}s answers: ${workers.map((worker) => worker.address).join(', ')}`,
     );
   const round = ordered(workers, streamId);
   const homes = Array.from({ length: rowShards }, (_, shard) => round[(layerIndex + shard) % round.length]);

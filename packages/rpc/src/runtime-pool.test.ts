@@ -10,6 +10,7 @@ import {
   type ScoreRequest,
   serve,
 } from './index.js';
+import { until } from './testing/until.js';
 
 const limits = { timeoutMs: 5000 };
 const cleanUps: (() => unknown)[] = [];
@@ -78,10 +79,6 @@ async function pool(...served: Served[]) {
   return { runtime, changes };
 }
 
-const until = async (what: () => boolean): Promise<void> => {
-  for (let i = 0; i < 1000 && !what(); i++) await new Promise((resolve) => setTimeout(resolve, 10));
-  expect(what()).toBe(true);
-};
 const state = (streamId: string): StateRef => ({ streamId, seq: 1, staged: [] });
 const names = Array.from({ length: 32 }, (_, i) => `str_${i}`);
 const scoreAll = async (runtime: ModelRuntime): Promise<void> => {

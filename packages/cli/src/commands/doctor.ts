@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { parseServerName } from '@errata/contracts';
 import { defaultDataDir, locateTools } from '@errata/devstack';
 import type { Command } from 'commander';
 import { readStack } from '../api-address.js';
@@ -92,16 +93,11 @@ function addressChecks(env: Readonly<Record<string, string | undefined>>): Recor
     ['runtime', 'MODEL_RUNTIME', MODEL_RUNTIME],
   ] as const;
   for (const [name, variable, list] of servers)
-    for (const address of list?.split(',').map((each) => each.trim()) ?? []) {
-      // Which servers a name for DNS means is the services' to find out.
-      if (address.startsWith('dnssrv+')) continue;
-      const [, host, port] = /^(?:dns\+)?(.*):(\d+)$/.exec(address) ?? [];
-      checks[`${name} ${address}`] = checkListening(
-        name,
-        host ?? address,
-        Number(port),
-        `start it or correct ${variable}`,
-      );
+    for (const entry of list ? list.split(',').map((each) => each.trim()) : []) {
+      const server = parseServerName(entry);
+      // Which servers these records mean is the services' to find out.
+      if (server.kind === 'srv') continue;
+      checks[`${name} ${entry}`] = checkListening(name, server.host, server.port, `start it or correct ${variable}`);
     }
   return checks;
 }
